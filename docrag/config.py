@@ -1,0 +1,93 @@
+"""One frozen configuration, resolved at the edge (flags, then DOCRAG_* variables, then defaults), stored with results."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import types
+import typing
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from docrag.errors import UsageError
+
+OcrMode = Literal["auto", "never", "always"]
+Precision = Literal["auto", "bfloat16", "float32"]
+PREFIX = "DOCRAG_"
+# Read where they are used, for they are secrets or belong to the tests: never part of a stored configuration.
+OTHER_VARIABLES = frozenset({"DOCRAG_QDRANT_API_KEY", "DOCRAG_PASSWORD", "DOCRAG_TEST_QDRANT_URL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that changes what docrag does. Times in seconds, memory in MiB, images in pixels."""
+
+    ocr: OcrMode = "auto"
+    lang: str = "eng"
+    ocr_dpi: int = 150
+    workers: int = 0  # 0: one for each core
+    precision: Precision = "auto"
+    page_timeout_s: float = 60.0
+    worker_memory_mib: int = 2048
+    max_pages: int = 20_000
+    max_page_pixels: int = 40_000_000
+    k: int = 5
+    reader: str = "quote"
+    budget_tokens: int = 32_768
+
+    def __post_init__(self) -> None:
+        for name in ("ocr_dpi", "page_timeout_s", "worker_memory_mib", "max_pages", "max_page_pixels", "k", "budget_tokens"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if self.workers < 0:
+            raise UsageError(f"workers must be 0 (one for each core) or more, got {self.workers!r}")
+        hints = typing.get_type_hints(type(self))
+        for name in ("ocr", "precision"):
+            allowed = typing.get_args(hints[name])
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name} is one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    @classmethod
+    def resolve(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Config:
+        """The configuration from `overrides` (None values are passed over), then DOCRAG_* variables, then defaults.
+
+        Raises UsageError on an unknown override or a value of the wrong type; warns of an unknown DOCRAG_* variable.
+        """
+        known = typing.get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for variable, text in (os.environ if environ is None else environ).items():
+            if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES:
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in known:
+                warnings.warn(_unknown(variable, [PREFIX + key.upper() for key in known]), stacklevel=2)
+                continue
+            values[name] = _convert(variable, text, known[name])
+        for name, value in (overrides or {}).items():
+            if name not in known:
+                raise UsageError(_unknown(name, list(known)))
+            if value is not None:
+                values[name] = value
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
+
+
+def _convert(variable: str, text: str, kind: Any) -> Any:
+    if typing.get_origin(kind) in (Literal, types.UnionType):
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{variable} must be of type {kind.__name__}, got {text!r}") from None
+
+
+CONFIG_FIELDS = tuple(field.name for field in fields(Config))
