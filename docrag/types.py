@@ -160,6 +160,23 @@ class SparseVector:
             raise ValueError("a sparse vector holds finite numbers only")
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentOutline:
+    """What references in a question are resolved against: for each page its label and printed number, and who captions what.
+
+    `page_labels` (the PDF's own) and `printed_numbers` (read off the margin) have one entry a page, None where there is none;
+    `captions` maps "table 2" to the 0-based indices of the pages that caption it.
+    """
+
+    page_labels: tuple[str | None, ...]
+    printed_numbers: tuple[str | None, ...]
+    captions: Mapping[str, tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        if len(self.page_labels) != len(self.printed_numbers):
+            raise ValueError(f"one entry a page: {len(self.page_labels)} labels, {len(self.printed_numbers)} printed numbers")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PageVectors:
     """The vectors of one page, a lane each; a lane that the page has nothing for is absent.
