@@ -8,7 +8,7 @@ import types
 import typing
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from docrag.errors import UsageError
@@ -50,13 +50,19 @@ class Config:
                 raise UsageError(f"{name} is one of {', '.join(allowed)}, got {getattr(self, name)!r}")
 
     @classmethod
-    def resolve(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Config:
-        """The configuration from `overrides` (None values are passed over), then DOCRAG_* variables, then defaults.
+    def resolve(
+        cls,
+        overrides: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Config:
+        """The configuration from `overrides` (None values are passed over), then DOCRAG_* variables, then `defaults`.
 
-        Raises UsageError on an unknown override or a value of the wrong type; warns of an unknown DOCRAG_* variable.
+        `defaults` are what an existing index was made with; they stand before those of this class. Raises UsageError on an
+        unknown override or a value of the wrong type; warns of an unknown DOCRAG_* variable.
         """
         known = typing.get_type_hints(cls)
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = dict(defaults or {})
         for variable, text in (os.environ if environ is None else environ).items():
             if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES:
                 continue
@@ -88,6 +94,3 @@ def _convert(variable: str, text: str, kind: Any) -> Any:
         return kind(text)
     except ValueError:
         raise UsageError(f"{variable} must be of type {kind.__name__}, got {text!r}") from None
-
-
-CONFIG_FIELDS = tuple(field.name for field in fields(Config))

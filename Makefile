@@ -1,0 +1,51 @@
+# Everything that docrag needs on a fresh machine. Two commands do it all: `make demo` and `make test`.
+SHELL := /bin/bash
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+BIN := .venv/bin
+LINKS := ingest index pipelines eval
+
+.PHONY: setup demo test check bench lock tesseract clean
+
+setup: .venv/.installed tesseract
+
+# The lock file pins what is installed, without registry addresses: `uv` takes them from wherever this machine is set up to.
+.venv/.installed: pyproject.toml requirements.lock
+	@test -x "$$(command -v $(UV))" || python3 -m pip install --quiet --upgrade --target .tools uv
+	@test -x $(BIN)/python || $(UV) venv --quiet --python ">=3.11" .venv
+	$(UV) pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# Scanned pages need Tesseract. Without it all else works: such pages are counted as unread, and docrag says how to get it.
+tesseract:
+	@command -v tesseract >/dev/null || { \
+	  if ! command -v apt-get >/dev/null; then echo "no apt-get here: install Tesseract yourself to have scans read" >&2; \
+	  elif [ "$$(id -u)" = 0 ]; then (apt-get update -qq && apt-get install -y -qq tesseract-ocr) >/dev/null; \
+	  elif sudo -n true 2>/dev/null; then (sudo apt-get update -qq && sudo apt-get install -y -qq tesseract-ocr) >/dev/null; \
+	  else echo "no root here: to have scanned pages read, run: sudo apt-get install tesseract-ocr" >&2; fi; } \
+	  || echo "Tesseract could not be installed: scanned pages will be counted as unread" >&2
+
+demo: setup
+	@$(BIN)/docrag demo --out demo-out
+
+test: setup
+	@$(BIN)/pytest -q
+
+check: setup
+	@for name in $(LINKS); do test "$$(readlink docrag/$$name)" = "../$$name" || { \
+	  echo "docrag/$$name is not the link ../$$name: clone with symbolic links on (git config core.symlinks true)" >&2; exit 1; }; done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	PYTHONPATH=. $(BIN)/lint-imports
+
+# DATA is a folder in MMLongBench-Doc's form; without it the benchmark runs on the demo library.
+bench: setup
+	$(BIN)/python -m bench.ingest $(if $(DATA),$(DATA),)
+
+lock: pyproject.toml
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+clean:
+	rm -rf .venv .tools demo-out build dist

@@ -1,0 +1,151 @@
+# pyright: basic
+# argparse keeps the type of its subparsers private.
+"""The command line: arguments in, results on stdout, progress and messages on stderr, exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import docrag
+from docrag.errors import DocragError
+
+INTERRUPTED = 130  # what shells give for Ctrl-C
+EPILOG = "Settings can also be given as DOCRAG_* variables (DOCRAG_OCR=never). Exit codes: 0 all well, 1 the run finished but \
+something failed, 2 usage, configuration or environment."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Errors of docrag are one message on stderr, never a traceback."""
+    warnings.showwarning = _show_warning
+    parsed = make_parser().parse_args(arguments)
+    # Nothing heavy is loaded before the arguments are known to be good.
+    commands = importlib.import_module("docrag.commands")
+    try:
+        return commands.run(parsed)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; what was done is kept: run the same command again to go on\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left (`| head`): nothing more to say to anybody
+        return 0
+    except DocragError as error:
+        _show_error(error, parsed)
+        return 2
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="docrag", description=(docrag.__doc__ or "").splitlines()[0], epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"docrag {docrag.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_ingest(commands)
+    _add_search(commands)
+    _add_ask(commands)
+    _add_library_commands(commands)
+    _add_eval(commands)
+    _add_score(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, summary: str, *, index: bool = True) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
+    if index:
+        parser.add_argument(
+            "--index", default="library", metavar="I", help="a folder, or http://host:port/name (default: library)"
+        )
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
+        commands, "demo", "make a small library, ask it three questions, score a dozen, write report.html", index=False
+    )
+    parser.add_argument("--out", default="demo-out", metavar="DIR", help="where everything goes (default: demo-out)")
+
+
+def _add_ingest(commands: Any) -> None:
+    parser = _command(commands, "ingest", "bring PDFs into an index")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, globs, URLs, or - for a list on stdin")
+    parser.add_argument("--ocr", choices=("auto", "never", "always"), help="when to read pages by OCR (default: auto)")
+    parser.add_argument("--lang", metavar="L", help="Tesseract's language, as in eng or deu+eng (default: eng)")
+    parser.add_argument("--password", metavar="P", help="for encrypted PDFs; better given as DOCRAG_PASSWORD")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that read PDFs (default: one for each core)")
+    parser.add_argument("--prune", action="store_true", help="remove the names of files that are gone")
+    parser.add_argument("--checksum", action="store_true", help="read files again even where size and time are unchanged")
+    parser.add_argument("--blobs", metavar="URL", help="where the PDFs are kept, for an index on a server")
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("question", metavar="QUESTION")
+    parser.add_argument(
+        "--doc", action="append", default=[], metavar="NAME", help="only this document; a name, its end, or a glob"
+    )
+    parser.add_argument("-k", type=int, metavar="N", help="pages to find (default: 5)")
+
+
+def _add_search(commands: Any) -> None:
+    parser = _command(commands, "search", "find the pages that may hold an answer")
+    _add_question(parser)
+    parser.add_argument("--explain", action="store_true", help="show each lane's score and rank")
+
+
+def _add_ask(commands: Any) -> None:
+    parser = _command(commands, "ask", "answer a question, with page and words, or refuse it")
+    _add_question(parser)
+    parser.add_argument("--reader", metavar="R", help="who reads the pages (default: quote)")
+    parser.add_argument("--budget", type=int, metavar="TOKENS", help="how much the reader gets to read (default: 32768)")
+
+
+def _add_library_commands(commands: Any) -> None:
+    _command(commands, "list", "list the documents of an index")
+    show = _command(commands, "show", "show what is on record of a document, or one of its pages")
+    show.add_argument("document", metavar="DOC")
+    show.add_argument("--page", type=int, metavar="N", help="one page, counted from 1")
+    show.add_argument("--out", metavar="FILE.png", help="draw the page to this file")
+    show.add_argument("--password", metavar="P", help="to draw pages of an encrypted PDF; better given as DOCRAG_PASSWORD")
+    delete = _command(commands, "delete", "delete documents from an index; the files themselves stay")
+    delete.add_argument("documents", nargs="+", metavar="DOC")
+    verify = _command(commands, "verify", "check records against pages against stored PDFs")
+    verify.add_argument("--repair", action="store_true", help="remove what can't be trusted, and say what to ingest again")
+
+
+def _add_eval(commands: Any) -> None:
+    parser = _command(commands, "eval", "run a benchmark's questions and score the answers")
+    parser.add_argument("benchmark", choices=("mmlongbench-doc",))
+    parser.add_argument("--data", required=True, metavar="DIR_OR_FILE", help="the benchmark's folder, or its samples.json")
+    parser.add_argument("--reader", metavar="R", help="who reads the pages (default: quote)")
+    parser.add_argument(
+        "--scope", choices=("document", "library"), default="document", help="what is ranked (default: document)"
+    )
+    parser.add_argument("--retrieval-only", action="store_true", help="rank pages, ask nobody")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
+    parser.add_argument("--out", default="run", metavar="RUN_DIR", help="the run's folder (default: run)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
+
+
+def _add_score(commands: Any) -> None:
+    parser = _command(commands, "score", "score predictions made by anything", index=False)
+    parser.add_argument("predictions", metavar="PREDICTIONS.jsonl")
+    parser.add_argument("--questions", metavar="GOLD", help="the benchmark's questions: what is missing counts as wrong")
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    sys.stderr.write(f"docrag: {message}\n")
+
+
+def _show_error(error: DocragError, parsed: argparse.Namespace) -> None:
+    sys.stderr.write(f"docrag: {error}\n")
+    if parsed.json:
+        told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        sys.stdout.write(json.dumps({"schema_version": 1, **told}) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

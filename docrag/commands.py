@@ -1,0 +1,200 @@
+"""What each command of the command line does; loaded once its arguments are parsed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from docrag import output
+from docrag.client import Library
+from docrag.errors import UsageError
+from docrag.ingest.run_local import Progress
+from docrag.ingest.sources import STDIN, read_names
+
+Result = tuple[Mapping[str, Any], str, int]
+"""What a command gives: its JSON, its text, its exit code."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the parsed command, print its result, and return the exit code."""
+    result, text, exit_code = COMMANDS[arguments.command](arguments)
+    sys.stdout.write((output.to_json_text(result) if arguments.json else text) + "\n")
+    sys.stdout.flush()
+    return exit_code
+
+
+def _ingest(arguments: argparse.Namespace) -> Result:
+    sources: list[str] = []
+    for source in arguments.sources:
+        sources += read_names(sys.stdin) if source == STDIN else [source]
+    settings = {"ocr": arguments.ocr, "lang": arguments.lang, "workers": arguments.workers}
+    with Library(arguments.index, blobs=arguments.blobs, **settings) as library, _ingest_bar() as progress:
+        report = library.ingest(
+            sources,
+            password=_password(arguments),
+            checksum=arguments.checksum,
+            prune=arguments.prune,
+            progress=progress,
+        )
+    failed = report.documents.failed or report.pages.failed
+    return report.to_json(), output.report_text(report), 1 if failed else 0
+
+
+def _search(arguments: argparse.Namespace) -> Result:
+    import time
+
+    with Library(arguments.index) as library:
+        library.index  # noqa: B018 -- opened, and the encoder loaded, before the clock starts
+        library.encoder  # noqa: B018
+        begin = time.perf_counter()
+        hits = library.search(arguments.question, arguments.doc, arguments.k)
+        milliseconds = round(1000 * (time.perf_counter() - begin), 3)
+    result = {"hits": [output.hit_json(hit) for hit in hits], "milliseconds": milliseconds}
+    return result, output.hits_text(hits, arguments.explain), 0
+
+
+def _ask(arguments: argparse.Namespace) -> Result:
+    settings = {"k": arguments.k, "reader": arguments.reader, "budget_tokens": arguments.budget}
+    with Library(arguments.index, **settings) as library:
+        answer = library.ask(arguments.question, arguments.doc)
+    return output.answer_json(answer), output.answer_text(answer), 1 if answer.outcome == "failed" else 0
+
+
+def _list(arguments: argparse.Namespace) -> Result:
+    with Library(arguments.index) as library:
+        documents = [output.document_json(library.index, record) for record in library.documents()]
+    documents.sort(key=lambda document: document["document"])
+    lines = [f"{document['pages']:6} pages  {document['status']:8}  {document['document']}" for document in documents]
+    return {"documents": documents}, "\n".join(lines) or "no documents", 0
+
+
+def _show(arguments: argparse.Namespace) -> Result:
+    with Library(arguments.index) as library:
+        if arguments.page is None:
+            if arguments.out:
+                raise UsageError("--out draws one page", "say which with --page N")
+            return _show_document(library, arguments.document)
+        if arguments.out:
+            picture = library.page_image(arguments.document, arguments.page, password=_password(arguments))
+            Path(arguments.out).write_bytes(picture)
+        page = library.page(arguments.document, arguments.page)
+    result = {
+        "document": arguments.document,
+        "page_number": arguments.page,
+        "page_label": page.page.page_label,
+        "width_pt": page.width_pt,
+        "height_pt": page.height_pt,
+        "text_source": page.text_source,
+        "text": page.text,
+        "passages": [
+            {"kind": region.kind, "heading": region.heading, "box": list(region.box), "text": page.passage_text(region)}
+            for region in page.passages
+        ],
+        "image": arguments.out,
+    }
+    return result, page.text, 0
+
+
+def _show_document(library: Library, name: str) -> Result:
+    (sha256,) = library.index.resolve_documents([name])[:1]
+    record = library.index.document(sha256)
+    if record is None:
+        raise UsageError(f"{name!r} is not in the index")
+    shown = output.document_json(library.index, record)
+    lines = [f"{key}: {value}" for key, value in shown.items() if key != "failures"]
+    return shown, "\n".join([*lines, *(output.failure_text(failure) for failure in record.failures)]), 0
+
+
+def _delete(arguments: argparse.Namespace) -> Result:
+    with Library(arguments.index) as library:
+        gone = library.delete(arguments.documents)
+    return {"deleted": gone}, "\n".join(f"deleted {name}" for name in gone), 0
+
+
+def _verify(arguments: argparse.Namespace) -> Result:
+    with Library(arguments.index) as library:
+        report = library.verify(repair=arguments.repair)
+    return report.to_json(), output.verify_text(report), 1 if report.damages and not arguments.repair else 0
+
+
+def _eval(arguments: argparse.Namespace) -> Result:
+    from docrag.benchmark import BenchmarkOptions, evaluate
+
+    options = BenchmarkOptions(arguments.scope, arguments.retrieval_only, arguments.limit, arguments.resume)
+    run_dir = Path(arguments.out)
+    with Library(arguments.index, reader=arguments.reader) as library, _bar("questions") as progress:
+        summary = evaluate(library, Path(arguments.data), run_dir, options, progress)
+    return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 0
+
+
+def _score(arguments: argparse.Namespace) -> Result:
+    from docrag.eval.mmlongbench import load_questions
+    from docrag.eval.predictions import load_items
+    from docrag.eval.scoring import score_predictions
+
+    gold = load_questions(Path(arguments.questions)) if arguments.questions else None
+    scores = score_predictions(load_items(Path(arguments.predictions), gold))
+    figures = scores.to_json()
+    lines = [f"{name}: {value}" for name, value in figures.items() if not isinstance(value, list | dict)]
+    if gold is None:
+        lines.append("coverage unknown: name the benchmark's questions with --questions to count what is missing as wrong")
+    return figures, "\n".join(lines), 0
+
+
+def _demo(arguments: argparse.Namespace) -> Result:
+    from docrag.demo.flow import run_demo
+
+    return run_demo(Path(arguments.out))
+
+
+def _password(arguments: argparse.Namespace) -> str | None:
+    return arguments.password or os.environ.get("DOCRAG_PASSWORD")
+
+
+@contextmanager
+def _ingest_bar() -> Generator[Callable[[Progress], None]]:
+    """A bar on stderr: documents, pages, pages/s, time left (told from bytes, for the pages to come are not yet counted)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("looking for files", total=None)
+
+        def show(progress: Progress) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{progress.pages_done / elapsed:.1f} pages/s" if elapsed > 1 else ""
+            told = f"{progress.documents_done}/{progress.documents_total} documents, {progress.pages_done} pages {rate}"
+            bar.update(task, description=told, total=progress.bytes_total or None, completed=progress.bytes_done)
+
+        yield show
+
+
+@contextmanager
+def _bar(what: str) -> Generator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], Result]] = {
+    "demo": _demo,
+    "ingest": _ingest,
+    "search": _search,
+    "ask": _ask,
+    "list": _list,
+    "show": _show,
+    "delete": _delete,
+    "verify": _verify,
+    "eval": _eval,
+    "score": _score,
+}

@@ -1,0 +1,1 @@
+"""`docrag demo`: a small library of docrag's own, drawn by code, with questions, and a report of what became of them."""

@@ -1,0 +1,146 @@
+"""Results as people read them, and as the JSON that scripts depend on (its keys are stable; see the README's reference)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docrag.index.library_index import LibraryIndex
+    from docrag.index.records import DocumentRecord
+    from docrag.index.verify import VerifyReport
+    from docrag.types import Answer, Citation, Failure, Hit, IngestReport
+
+SCHEMA_VERSION = 1
+
+
+def to_json_text(result: Mapping[str, Any]) -> str:
+    """One JSON object on one line, with the version of its form."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **result}, ensure_ascii=False)
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    return {
+        "document": hit.name,
+        "page_number": hit.page.page_number,
+        "page_label": hit.page.page_label,
+        "score": round(hit.score, 6),
+        "lanes": {lane: {"score": round(found.score, 6), "rank": found.rank} for lane, found in hit.lanes.items()},
+        "snippet": hit.snippet,
+        "box": _box(hit.box),
+    }
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": answer.text,
+        "outcome": answer.outcome,
+        "confidence": round(answer.confidence, 4),
+        "reader": answer.reader,
+        "citations": [_citation_json(citation) for citation in answer.citations],
+        "context": {
+            "tokens": answer.context.tokens,
+            "budget": answer.context.budget,
+            "parts": [
+                {"kind": part.kind, "document": part.document, "page_number": part.page_number, "tokens": part.tokens}
+                for part in answer.context.parts
+            ],
+        },
+        "usage": dict(answer.usage),
+        "milliseconds": answer.milliseconds,
+        "hits": [hit_json(hit) for hit in answer.hits],
+        "trace": dict(answer.trace),
+    }
+
+
+def document_json(index: LibraryIndex, record: DocumentRecord) -> dict[str, Any]:
+    return {
+        "document": index.name_of(record.document.sha256),
+        "names": index.names_of(record.document.sha256),
+        "sha256": record.document.sha256,
+        "title": record.document.title,
+        "pages": record.document.pages,
+        "status": record.status,
+        "ocr_pages": record.ocr_pages,
+        "unread_pages": list(record.unread_pages),
+        "failures": [failure.to_json() for failure in record.failures],
+        "completed_at": record.completed_at,
+    }
+
+
+def report_text(report: IngestReport) -> str:
+    documents, pages = report.documents, report.pages
+    lines = [
+        f"{documents.attempted} documents: {documents.ok} ok, {documents.failed} failed, {documents.skipped} skipped",
+        f"{pages.attempted} pages: {pages.ok} ok, {pages.failed} failed, {pages.skipped} skipped; {report.ocr} read by OCR",
+        f"{report.seconds:.1f} s, {report.pages_per_second:g} pages/s",
+    ]
+    if report.unread:
+        lines.append(
+            f"{report.unread} pages show something that was not read: no OCR, or no Tesseract (apt install tesseract-ocr)"
+        )
+    return "\n".join([*lines, *(failure_text(failure) for failure in report.failures)])
+
+
+def failure_text(failure: Failure) -> str:
+    place = failure.document if failure.page_number is None else f"{failure.document}, page {failure.page_number}"
+    return f"failed: {place}: {failure.message}" + (f" ({failure.hint})" if failure.hint else "")
+
+
+def hits_text(hits: Sequence[Hit], explain: bool) -> str:
+    if not hits:
+        return "no page found"
+    lines: list[str] = []
+    for rank, hit in enumerate(hits, start=1):
+        lines.append(f"{rank}. {place_text(hit.name, hit.page.page_number, hit.page.page_label)}  score {hit.score:.3f}")
+        if explain:
+            lanes = (f"{lane} {found.score:.3f} (rank {found.rank})" for lane, found in hit.lanes.items())
+            lines.append(f"   {', '.join(lanes)}")
+        if hit.snippet:
+            lines.append(f"   {' '.join(hit.snippet.split())[:200]}")
+    return "\n".join(lines)
+
+
+def answer_text(answer: Answer) -> str:
+    lines = [f"{answer.text}  (confidence {answer.confidence:.2f}, reader {answer.reader})"]
+    for citation in answer.citations:
+        verified = "" if citation.verified else " [not found on the page]"
+        lines.append(
+            f'  {place_text(citation.document, citation.page_number, citation.page_label)}: "{citation.quote}"{verified}'
+        )
+    if answer.outcome == "not_answerable":
+        why = answer.trace.get("abstained")
+        lines.append(f"  refused: {why}" if why else "  refused: these pages don't say")
+        read = ", ".join(place_text(hit.name, hit.page.page_number, None) for hit in answer.hits)
+        lines.append(f"  read: {read}" if read else "  nothing was found to read")
+    return "\n".join(lines)
+
+
+def verify_text(report: VerifyReport) -> str:
+    lines = [f"{report.documents} documents, {report.pages} pages, {report.blobs} PDFs looked at"]
+    lines += [f"{finding.kind}: {finding.what}" for finding in report.findings]
+    lines.append(f"{report.repaired} repaired" if report.repaired else f"{len(report.damages)} damaged")
+    lines += [f"ingest again: {name}" for name in report.ingest_again]
+    return "\n".join(lines)
+
+
+def place_text(document: str, page_number: int, page_label: str | None) -> str:
+    """How a page is named to people: the scan's number first, what is printed on it where that differs."""
+    printed = f" (printed {page_label})" if page_label and page_label != str(page_number) else ""
+    return f"{document}, page {page_number}{printed}"
+
+
+def _citation_json(citation: Citation) -> dict[str, Any]:
+    return {
+        "document": citation.document,
+        "page_number": citation.page_number,
+        "page_label": citation.page_label,
+        "quote": citation.quote,
+        "box": _box(citation.box),
+        "verified": citation.verified,
+    }
+
+
+def _box(box: tuple[float, float, float, float] | None) -> list[float] | None:
+    return None if box is None else [round(value, 2) for value in box]

@@ -1,0 +1,164 @@
+"""What was predicted for a question, as the lines of predictions.jsonl; and such lines made by anything else, for scoring."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from docrag.errors import UsageError
+from docrag.eval.entries import Entry, read_entries
+from docrag.eval.mmlongbench import Question, question_ids
+from docrag.eval.retrieval import DocumentPage
+from docrag.eval.scoring import FAIL_TO_ANSWER, Item, Value
+from docrag.types import NOT_ANSWERABLE, Citation, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What docrag made of one question.
+
+    `answer` is None where none was asked for; then `outcome` is None, or "failed" where the document has no pages to search.
+    `document_pages` is how many pages the document has, None where it could not be ingested. `ranked_pages` are 1-based, best
+    first, inside the document, ten or more; `ranked_library` the same over all documents, None where that was not searched.
+    """
+
+    question_id: str
+    answer: str | None
+    outcome: Outcome | None
+    confidence: float
+    document_pages: int | None
+    ranked_pages: tuple[int, ...]
+    ranked_library: tuple[DocumentPage, ...] | None
+    citations: tuple[Citation, ...]
+    milliseconds: float
+
+    def __post_init__(self) -> None:
+        if self.answer is None and self.outcome not in (None, "failed"):
+            raise ValueError(f"outcome {self.outcome!r} does not go without an answer")
+        if self.answer is not None and (self.outcome == "not_answerable") != (self.answer == NOT_ANSWERABLE):
+            raise ValueError(f"outcome {self.outcome!r} does not go with the answer {self.answer!r}")
+        if not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"confidence is a fraction from 0 to 1, got {self.confidence!r}")
+        if not (math.isfinite(self.milliseconds) and self.milliseconds >= 0):
+            raise ValueError(f"milliseconds is a finite number from 0, got {self.milliseconds!r}")
+
+    @classmethod
+    def failed(cls, question_id: str, milliseconds: float = 0.0) -> Prediction:
+        """For a question whose document could not be ingested: it counts, as wrong."""
+        return cls(question_id, FAIL_TO_ANSWER, "failed", 0.0, None, (), (), (), milliseconds)
+
+    def to_json(self, question: Question) -> dict[str, Any]:
+        """A line of predictions.jsonl: the question with its reference under `answer`, and what was predicted."""
+        return {
+            **asdict(question),
+            "prediction": self.answer,
+            "outcome": self.outcome,
+            "confidence": self.confidence,
+            "document_pages": self.document_pages,
+            "ranked_pages": self.ranked_pages,
+            "ranked_library": self.ranked_library,
+            "citations": [asdict(citation) for citation in self.citations],
+            "milliseconds": self.milliseconds,
+        }
+
+
+def read_predictions(path: Path) -> tuple[Prediction, ...]:
+    """The lines that `Prediction.to_json` made. Raises UsageError that names the file and the line."""
+    return tuple(map(_prediction, read_entries(path)))
+
+
+def _prediction(entry: Entry) -> Prediction:
+    fields = entry.fields
+    try:
+        library = fields["ranked_library"]
+        return Prediction(
+            question_id=fields["question_id"],
+            answer=fields["prediction"],
+            outcome=fields["outcome"],
+            confidence=fields["confidence"],
+            document_pages=fields["document_pages"],
+            ranked_pages=tuple(fields["ranked_pages"]),
+            ranked_library=None if library is None else tuple((doc_id, page) for doc_id, page in library),
+            citations=tuple(map(_citation, fields["citations"])),
+            milliseconds=fields["milliseconds"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{entry.where}: no prediction of a docrag run: {error!r}") from None
+
+
+def _citation(data: Mapping[str, Any]) -> Citation:
+    box: Any = data["box"] and tuple(data["box"])
+    return replace(Citation(**data), box=box)
+
+
+def load_items(path: Path, gold: Sequence[Question] | None = None) -> tuple[Item, ...]:
+    """What `docrag score` scores: a line (or list entry) a question, with `prediction` or `pred`.
+
+    Without `gold` a line carries its reference as well: `answer` and `answer_format`; where `doc_id`, `question`, `doc_type`,
+    `evidence_pages` or `evidence_sources` are absent the item is in no group that needs them. With `gold` the question is
+    found by `question_id`, or by `doc_id` and `question`, and questions without a line follow at the end, unscored. A
+    prediction that is null is unscored too. Raises UsageError that names the file, the line and the field.
+    """
+    entries = read_entries(path)
+    if not any(entry.has("prediction") or entry.has("pred") for entry in entries):
+        found = ", ".join(entries[0].fields) or "no key"
+        raise UsageError(f"{path}: no line has the key prediction (or pred); the first one has {found}")
+    computed = question_ids([(_optional_text(entry, "doc_id"), _optional_text(entry, "question")) for entry in entries])
+    if gold is None:
+        return tuple(map(_item, entries, computed))
+    return _join(path, entries, computed, {question.question_id: question for question in gold})
+
+
+def _item(entry: Entry, computed_id: str) -> Item:
+    return Item(
+        question_id=entry.text("question_id") if entry.has("question_id") else computed_id,
+        doc_id=_optional_text(entry, "doc_id"),
+        doc_type=_optional_text(entry, "doc_type"),
+        question=_optional_text(entry, "question"),
+        answer=entry.value("answer"),
+        answer_format=entry.answer_format(),
+        evidence_pages=entry.evidence_pages() if entry.has("evidence_pages") else None,
+        evidence_sources=entry.evidence_sources() if entry.has("evidence_sources") else (),
+        prediction=_predicted(entry),
+    )
+
+
+def _join(path: Path, entries: Sequence[Entry], computed: Sequence[str], gold: Mapping[str, Question]) -> tuple[Item, ...]:
+    predicted: dict[str, Value | None] = {}
+    for entry, computed_id in zip(entries, computed, strict=True):
+        own_id = entry.fields.get("question_id")
+        question_id = own_id if isinstance(own_id, str) and own_id in gold else computed_id
+        if question_id not in gold:
+            hint = "a line is matched by question_id, or by doc_id and question"
+            raise UsageError(f"{entry.where}: no such question in the gold file", hint)
+        if question_id in predicted:
+            raise UsageError(f"{entry.where}: a second prediction for the question {question_id}")
+        predicted[question_id] = _predicted(entry)
+    without = [question_id for question_id in gold if question_id not in predicted]
+    return tuple(to_item(gold[question_id], predicted.get(question_id)) for question_id in [*predicted, *without])
+
+
+def to_item(question: Question, prediction: Value | None) -> Item:
+    return Item(
+        question_id=question.question_id,
+        doc_id=question.doc_id,
+        doc_type=question.doc_type,
+        question=question.question,
+        answer=question.answer,
+        answer_format=question.answer_format,
+        evidence_pages=question.evidence_pages,
+        evidence_sources=question.evidence_sources,
+        prediction=prediction,
+    )
+
+
+def _predicted(entry: Entry) -> Value | None:
+    name = "prediction" if entry.has("prediction") else "pred"
+    return entry.value(name) if entry.fields.get(name) is not None else None
+
+
+def _optional_text(entry: Entry, name: str) -> str:
+    return entry.text(name) if entry.has(name) else ""

@@ -1,0 +1,311 @@
+"""The official score of MMLongBench-Doc, and what is counted over it: accuracy, F1 and the groups.
+
+The rules are those of the benchmark's own script. It runs `eval` on references and on the model's text; here both are read
+as literals, and only as literals. Where the script raises (a list that is no literal, two empty lists, a Float reference
+that is no number) the item scores 0.0, which is what the benchmark's own runner makes of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from rapidfuzz.distance import Levenshtein
+
+from docrag.errors import UsageError
+from docrag.types import NOT_ANSWERABLE
+
+AnswerFormat = Literal["Str", "Int", "Float", "List", "None"]
+Value = str | int | float | list[Any]
+ANSWER_FORMATS: tuple[str, ...] = get_args(AnswerFormat)
+FAIL_TO_ANSWER = "Fail to answer"  # what a question gets whose document or reader failed: scores as any other wrong text
+
+_ANLS_FLOOR = 0.5
+_RELATIVE_TOLERANCE = 0.01
+_EXACT_SHAPES = (
+    re.compile(r"\d+([-\s]\d+)?"),  # a count, a telephone number, YYYY-MM
+    re.compile(r"\d{4}[-\s]\d{2}[-\s]\d{2}"),
+    re.compile(r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}"),
+)
+
+
+def read_literal(text: str) -> Any:
+    """The Python literal that `text` spells; nothing is ever run. Raises ValueError where it is no literal."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "['\\d']" is a literal, if one with an odd escape
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError(f"not a literal: {text[:80]!r}") from None
+
+
+def score_answer(prediction: Value, reference: Value, answer_format: AnswerFormat) -> float:
+    """How right `prediction` is, from 0 to 1, by the rule of the reference's format; UsageError on an unknown format."""
+    if answer_format == "Int":
+        return float(_same_int(prediction, reference))
+    if answer_format == "Float":
+        return float(_same_float(prediction, reference))
+    if answer_format in ("Str", "None"):
+        return _same_text(clean(prediction), clean(reference))
+    if answer_format == "List":
+        return _same_list(prediction, reference)
+    raise UsageError(f"answer_format is one of {', '.join(ANSWER_FORMATS)}, got {answer_format!r}")
+
+
+def clean(value: Value) -> str:
+    """Lower case, without parenthesised parts, a quote mark at either end, leading `$` and trailing `%`."""
+    text = _without_parentheses(str(value).lower().strip()).strip()
+    if text.startswith(("'", '"')):
+        text = text[1:]
+    if text.endswith(("'", '"')):
+        text = text[:-1]
+    return text.strip().lstrip("$").strip().rstrip("%").strip()
+
+
+def _without_parentheses(text: str) -> str:
+    # By hand: the obvious pattern takes quadratic time on a long run of blanks or of "(", and the text is a model's.
+    kept: list[str] = []
+    start = 0
+    while (opening := text.find("(", start)) >= 0 and (closing := text.find(")", opening)) >= 0:
+        kept.append(text[start:opening].rstrip())
+        start = closing + 1
+    return "".join([*kept, text[start:]])
+
+
+def _same_int(prediction: Value, reference: Value) -> bool:
+    try:
+        return int(cast(str, reference)) == int(float(cast(str, prediction)))
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
+def _same_float(prediction: Value, reference: Value) -> bool:
+    try:
+        wanted, got = float(clean(reference)), float(clean(prediction))
+    except ValueError:
+        return False
+    return any(_close(got, scaled) for scaled in (wanted / 100, wanted, wanted * 100))
+
+
+def _close(got: float, wanted: float) -> bool:
+    places = max(2, min(_decimals(got), _decimals(wanted)))
+    return math.isclose(wanted, got, rel_tol=_RELATIVE_TOLERANCE) or round(got, places) == round(wanted, places)
+
+
+def _decimals(number: float) -> int:
+    """How much Python writes after the point: `5.0` has 1; without a point (`1e+16`, `inf`) it counts as 3."""
+    _, point, after = str(number).rpartition(".")
+    return len(after) if point else 3
+
+
+def _same_text(prediction: str, reference: str) -> float:
+    """Of cleaned texts."""
+    return float(prediction == reference) if is_exact_kind(reference) else _anls(prediction, reference)
+
+
+def is_exact_kind(cleaned: str) -> bool:
+    """Whether a cleaned reference is of a kind that is right or wrong, with nothing in between."""
+    return (
+        "https://" in cleaned
+        or cleaned.endswith((".py", "ipynb"))
+        or cleaned.startswith("page")
+        or "a.m." in cleaned
+        or "p.m." in cleaned
+        or any(shape.fullmatch(cleaned) for shape in _EXACT_SHAPES)
+    )
+
+
+def _anls(prediction: str, reference: str) -> float:
+    """Average normalised Levenshtein similarity of one pair (arXiv:1905.13648), 0 where it is not above a half."""
+    # The longer length is the upper-case one, as in the original: a ligature from a PDF counts as its letters.
+    length = max(len(prediction.upper()), len(reference.upper()))
+    similarity = 1.0 - Levenshtein.distance(prediction, reference) / length if length else 1.0
+    return similarity if similarity > _ANLS_FLOOR else 0.0
+
+
+def _same_list(prediction: Value, reference: Value) -> float:
+    try:
+        got, wanted = _as_list(prediction), _as_list(reference)
+    except ValueError:
+        return 0.0
+    if len(got) != len(wanted) or not wanted:
+        return 0.0
+    got, wanted = sorted(map(clean, got)), sorted(map(clean, wanted))
+    if _is_number(wanted[0]) or is_exact_kind(wanted[0]):
+        return float(got == wanted)
+    return min(map(_anls, got, wanted))
+
+
+def _as_list(value: Value) -> list[Any]:
+    if isinstance(value, str) and value.startswith("["):
+        value = read_literal(value)
+    return value if isinstance(value, list) else [value]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question with what was predicted for it.
+
+    `prediction` None: nothing was, and the question is unscored, which counts as wrong. `evidence_pages` None: not known, so
+    the question is in neither page group. `doc_type` "": not known.
+    """
+
+    question_id: str
+    doc_id: str
+    doc_type: str
+    question: str
+    answer: Value
+    answer_format: AnswerFormat
+    evidence_pages: tuple[int, ...] | None
+    evidence_sources: tuple[str, ...]
+    prediction: Value | None
+
+    @property
+    def answerable(self) -> bool:
+        return self.answer != NOT_ANSWERABLE
+
+    @property
+    def refused(self) -> bool:
+        return self.prediction == NOT_ANSWERABLE
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredItem:
+    """An item and its score from 0 to 1; None where nothing was predicted."""
+
+    item: Item
+    score: float | None
+
+    @property
+    def credit(self) -> float:
+        """What it adds to a mean over questions."""
+        return self.score or 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        item = self.item
+        return {
+            "question_id": item.question_id,
+            "score": self.score,
+            "doc_id": item.doc_id,
+            "answer_format": item.answer_format,
+            "answer": item.answer,
+            "prediction": item.prediction,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The accuracy over some of the questions; None where there are none, or nothing was predicted at all."""
+
+    questions: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What `score` reports. Every mean runs over the questions, scored or not; a mean over nothing is None.
+
+    `wrongly_refused` is the share of the answerable questions that were answered with exactly "Not answerable".
+    """
+
+    items: tuple[ScoredItem, ...]
+    scored: int
+    overall: Group
+    f1: float | None
+    answerable: Group
+    single_page: Group
+    cross_page: Group
+    unanswerable: Group
+    by_source: Mapping[str, Group]
+    by_doc_type: Mapping[str, Group]
+    wrongly_refused: float | None
+
+    @property
+    def questions(self) -> int:
+        return self.overall.questions
+
+    @property
+    def accuracy(self) -> float | None:
+        return self.overall.accuracy
+
+    def figures_to_json(self) -> dict[str, Any]:
+        """The figures without the items."""
+        return {
+            "questions": self.questions,
+            "scored": self.scored,
+            "accuracy": self.accuracy,
+            "f1": self.f1,
+            "answerable": self.answerable.accuracy,
+            "single_page": self.single_page.accuracy,
+            "cross_page": self.cross_page.accuracy,
+            "unanswerable": self.unanswerable.accuracy,
+            "by_source": {name: group.accuracy for name, group in self.by_source.items()},
+            "by_doc_type": {name: group.accuracy for name, group in self.by_doc_type.items()},
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.figures_to_json(), "items": [scored.to_json() for scored in self.items]}
+
+
+def score_predictions(items: Iterable[Item]) -> Scores:
+    """Score every item and count; `Scores.items` keeps the order."""
+    scored = tuple(ScoredItem(item, _score(item)) for item in items)
+    count = sum(one.score is not None for one in scored)
+
+    def group(members: Sequence[ScoredItem]) -> Group:
+        accuracy = sum(one.credit for one in members) / len(members) if members and count else None
+        return Group(len(members), accuracy)
+
+    def select(members: Iterable[tuple[ScoredItem, bool]]) -> Group:
+        return group([one for one, belongs in members if belongs])
+
+    answerable = [one for one in scored if one.item.answerable]
+    pages = [(one, one.item.evidence_pages) for one in scored]
+    return Scores(
+        items=scored,
+        scored=count,
+        overall=group(scored),
+        f1=f1_score(scored) if count else None,
+        answerable=group(answerable),
+        single_page=select((one, page is not None and len(page) == 1) for one, page in pages),
+        cross_page=select((one, page is not None and len(page) != 1 and one.item.answerable) for one, page in pages),
+        unanswerable=select((one, not one.item.answerable) for one in scored),
+        by_source={
+            name: select((one, name in one.item.evidence_sources) for one in scored)
+            for name in sorted({source for one in scored for source in one.item.evidence_sources})
+        },
+        by_doc_type={
+            name: select((one, one.item.doc_type == name) for one in scored)
+            for name in sorted({one.item.doc_type for one in scored} - {""})
+        },
+        wrongly_refused=sum(one.item.refused for one in answerable) / len(answerable) if answerable and count else None,
+    )
+
+
+def _score(item: Item) -> float | None:
+    return None if item.prediction is None else score_answer(item.prediction, item.answer, item.answer_format)
+
+
+def f1_score(scored: Sequence[ScoredItem]) -> float:
+    """Credit of the answerable questions over those questions (recall) and over the questions not refused (precision)."""
+    credit = sum(one.credit for one in scored if one.item.answerable)
+    answerable = sum(one.item.answerable for one in scored)
+    claimed = sum(not one.item.refused for one in scored)
+    return harmonic_mean(credit / answerable if answerable else 0.0, credit / claimed if claimed else 0.0)
+
+
+def harmonic_mean(recall: float, precision: float) -> float:
+    return 2 * recall * precision / (recall + precision) if recall + precision else 0.0

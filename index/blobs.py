@@ -1,0 +1,179 @@
+# pyright: basic
+"""The PDFs of an index, kept by the sha256 of their bytes: `ab/abcdef....pdf` below a local folder or any fsspec URL.
+
+What is there is never written again, and what is being written is never seen half: it gets its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from docrag.errors import EnvironmentFault, IndexDamaged, PdfUnreadable, UsageError
+
+_BLOB = re.compile(r"([0-9a-f]{64})\.pdf")
+_CHUNK = 2**20
+
+
+class BlobStore:
+    """A content-addressed store of PDFs at `url`: a folder, or what fsspec takes (`s3://bucket/path`, `memory://name`).
+
+    Raises UsageError on a URL that fsspec can't use, EnvironmentFault where the disk or the service refuses. Remote blobs that
+    `path` was asked for are kept in a folder of this object's own until `close`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            filesystem, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UsageError(
+                f"not a place for blobs: {url!r} ({error})", "name a folder, or a URL that fsspec can write to"
+            ) from error
+        self._fs: Any = filesystem
+        self._root = str(root).rstrip("/")
+        self._cache: tempfile.TemporaryDirectory[str] | None = None
+
+    def put(self, sha256: str, source: Path | bytes) -> None:
+        """Keep the PDF at `source`, or these bytes; nothing is written where it is already there.
+
+        Raises PdfUnreadable where the file can't be opened, or its bytes are not those of `sha256` any more.
+        """
+        with _translated(self.url):
+            if self._fs.exists(self._path(sha256)):
+                return
+            temporary = f"{self._root}/{sha256[:2]}/{sha256}.{uuid.uuid4().hex}.part"
+            self._fs.makedirs(f"{self._root}/{sha256[:2]}", exist_ok=True)
+            try:
+                self._write(source, temporary, sha256)
+                self._fs.mv(temporary, self._path(sha256))
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._fs.rm(temporary)
+                raise
+
+    def path(self, sha256: str) -> Path:
+        """The PDF as a local file, fetched first where the store is remote. Raises IndexDamaged where it is missing."""
+        if isinstance(self._fs, LocalFileSystem):
+            local = Path(self._path(sha256))
+            if not local.is_file():
+                raise _missing(sha256, self.url)
+            return local
+        if self._cache is None:
+            self._cache = tempfile.TemporaryDirectory(prefix="docrag-blobs-")
+        local = Path(self._cache.name) / f"{sha256}.pdf"
+        if not local.exists():
+            part = local.with_suffix(".part")
+            with _translated(self.url):
+                if not self._fs.exists(self._path(sha256)):
+                    raise _missing(sha256, self.url)
+                self._fs.get_file(self._path(sha256), str(part))
+            part.rename(local)
+        return local
+
+    def exists(self, sha256: str) -> bool:
+        with _translated(self.url):
+            return bool(self._fs.exists(self._path(sha256)))
+
+    def is_sound(self, sha256: str) -> bool:
+        """Whether the blob is there and its bytes are those of its name: reads all of it."""
+        with _translated(self.url):
+            if not self._fs.exists(self._path(sha256)):
+                return False
+            with self._fs.open(self._path(sha256), "rb") as file:
+                return _copy(file, None) == sha256
+
+    def delete(self, sha256: str) -> None:
+        """Remove the blob; no error where it is not there."""
+        with _translated(self.url), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(sha256))
+
+    def hashes(self) -> list[str]:
+        """The sha256 of every blob, sorted."""
+        return sorted(match[1] for match in map(_BLOB.fullmatch, self._names()) if match)
+
+    def remove_leftovers(self) -> int:
+        """Delete what killed writes left behind; returns how many. Only for the one writer of an index."""
+        with _translated(self.url):
+            found = [path for path in self._files() if path.endswith(".part")]
+            for path in found:
+                self._fs.rm_file(path)
+        return len(found)
+
+    def close(self) -> None:
+        """Delete the local copies of remote blobs."""
+        if self._cache is not None:
+            self._cache.cleanup()
+            self._cache = None
+
+    def _write(self, source: Path | bytes, target: str, sha256: str) -> None:
+        with _opened(source) as file, self._fs.open(target, "wb") as out:
+            found = _copy(file, out)
+            if isinstance(self._fs, LocalFileSystem):
+                out.flush()
+                os.fsync(out.fileno())
+        if found != sha256:
+            raise PdfUnreadable(
+                f"the file changed while it was read: its bytes hash to {found}, not {sha256}", "ingest it again"
+            )
+
+    def _names(self) -> Iterator[str]:
+        with _translated(self.url):
+            files = self._files()
+        return (path.rsplit("/", 1)[-1] for path in files)
+
+    def _files(self) -> list[str]:
+        try:
+            return list(self._fs.find(self._root))
+        except FileNotFoundError:
+            return []
+
+    def _path(self, sha256: str) -> str:
+        return f"{self._root}/{sha256[:2]}/{sha256}.pdf"
+
+
+def _copy(file: Any, out: Any) -> str:
+    """Copy `file` to `out` (None: only read it); returns the sha256 of what went by."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        if out is not None:
+            out.write(chunk)
+    return digest.hexdigest()
+
+
+def _opened(source: Path | bytes) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise PdfUnreadable(f"can't read the file: {error}", "check that it exists and may be read") from error
+
+
+def _missing(sha256: str, url: str) -> IndexDamaged:
+    return IndexDamaged(
+        f"the PDF {sha256[:12]} is missing from {url}", "ingest it again; `docrag verify` lists all that is missing"
+    )
+
+
+@contextlib.contextmanager
+def _translated(url: str) -> Generator[None]:
+    """Turn what a disk or a service raises into EnvironmentFault."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(
+            f"can't read or write the PDFs at {url}: {error}", "check that the place exists, may be written to and is not full"
+        ) from error

