@@ -11,12 +11,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from docrag.version import __version__
+
 if TYPE_CHECKING:
     from docrag.client import Library, open
     from docrag.config import Config
     from docrag.errors import DocragError
 
-__version__ = "0.1.0"
 __all__ = ["Config", "DocragError", "Library", "__version__", "open"]
 
 _HOMES = {"Library": "docrag.client", "open": "docrag.client", "Config": "docrag.config", "DocragError": "docrag.errors"}

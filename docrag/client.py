@@ -142,7 +142,7 @@ class Library:
         self._check_page(sha256, page_number)
         path = str(self.index.blobs.path(sha256))
         with GuardedPool(1, self.config.page_timeout_s, self.config.worker_memory_mib) as pool:
-            return pool.call(render_page, path, page_number - 1, long_side_px, password)
+            return pool.call(render_page, path, page_number - 1, long_side_px, None, password, self.config.max_page_pixels)
 
     def _check_page(self, sha256: str, page_number: int) -> None:
         record = self.index.document(sha256)

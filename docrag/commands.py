@@ -149,7 +149,23 @@ def _score(arguments: argparse.Namespace) -> Result:
 def _demo(arguments: argparse.Namespace) -> Result:
     from docrag.demo.flow import run_demo
 
-    return run_demo(Path(arguments.out))
+    done = run_demo(Path(arguments.out), _to_stderr if arguments.json else _to_stdout)
+    result = {
+        "ingest": done.ingest.to_json(),
+        "answers": [{"question": question.question, **output.answer_json(answer)} for question, answer in done.answers],
+        "eval": done.summary.to_json(),
+        "report": str(done.report),
+    }
+    return result, output.demo_text(done), 0
+
+
+def _to_stdout(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 def _password(arguments: argparse.Namespace) -> str | None:

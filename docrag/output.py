@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from docrag.demo.flow import DemoResult
     from docrag.index.library_index import LibraryIndex
     from docrag.index.records import DocumentRecord
     from docrag.index.verify import VerifyReport
@@ -122,6 +123,21 @@ def verify_text(report: VerifyReport) -> str:
     lines += [f"{finding.kind}: {finding.what}" for finding in report.findings]
     lines.append(f"{report.repaired} repaired" if report.repaired else f"{len(report.damages)} damaged")
     lines += [f"ingest again: {name}" for name in report.ingest_again]
+    return "\n".join(lines)
+
+
+def demo_text(done: DemoResult) -> str:
+    """The three questions with their answers, the mini-benchmark's figures, and where to look."""
+    lines: list[str] = []
+    for question, answer in done.answers:
+        lines += [f"? {question.question}", f"> {answer_text(answer)}", ""]
+    scores = done.summary.scores
+    figures = (("answerable", scores.answerable.accuracy), ("unanswerable", scores.unanswerable.accuracy), ("F1", scores.f1))
+    told = ", ".join(f"{name} {100 * value:.0f} %" for name, value in figures if value is not None)
+    recall = done.summary.retrieval.mean("recall@5")
+    found = "" if recall is None else f"; evidence pages among the first five found: {100 * recall:.0f} %"
+    lines.append(f"{scores.questions} questions with known answers: {told}{found}")
+    lines.append(f"Look at {done.report}: the pages, with the words marked that the answers rest on.")
     return "\n".join(lines)
 
 

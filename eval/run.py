@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import docrag
+from docrag import version
 from docrag.errors import EnvironmentFault, UsageError
 from docrag.eval.mmlongbench import Question, hash_questions
 from docrag.eval.predictions import Prediction, read_predictions
@@ -82,8 +82,8 @@ def _check_questions(questions: Sequence[Question]) -> None:
 def _record(questions: Sequence[Question], config: RunConfig) -> dict[str, Any]:
     """The content of config.json, in the form in which it is read back."""
     record = {
-        "docrag": docrag.__version__,
-        _NOT_COMPARED: git_commit(Path(docrag.__file__).resolve().parent),
+        "docrag": version.__version__,
+        _NOT_COMPARED: git_commit(Path(version.__file__).resolve().parent),
         "questions": len(questions),
         "questions_sha256": hash_questions(questions),
         "scope": config.scope,

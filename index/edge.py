@@ -42,6 +42,8 @@ from docrag.index.store import (
 from docrag.types import SparseVector
 
 UPSERT_BATCH = 256
+# What was written outlives this process at once, a power cut only once it is flushed: 20 ms, so not for every document.
+FLUSH_EVERY = 1024
 # Edge writes through memory maps of files with holes: on a full disk the kernel answers with SIGBUS, which no `except` catches.
 # So docrag stops before the disk is full; the WAL and the vectors grow by chunks of 32 MiB each.
 RESERVE_BYTES = 128 * 2**20
@@ -57,6 +59,7 @@ class EdgeStore:
         self._folder = folder
         self._shards = shards
         self._lanes = lanes
+        self._unflushed = 0
 
     @classmethod
     def create(cls, folder: Path, page_lanes: Sequence[LaneSchema] = PAGE_LANES) -> EdgeStore:
@@ -103,6 +106,9 @@ class EdgeStore:
         for start in range(0, len(points), UPSERT_BATCH):
             batch = [_edge_point(point) for point in points[start : start + UPSERT_BATCH]]
             self._update(collection, edge.UpdateOperation.upsert_points(batch))
+        self._unflushed += len(points)
+        if self._unflushed >= FLUSH_EVERY:
+            self.flush()
 
     def query(self, queries: Sequence[LaneQuery], keys: Keys = ()) -> list[list[ScoredPoint]]:
         for query in queries:
@@ -158,6 +164,7 @@ class EdgeStore:
         with _translated(self._folder):
             for shard in self._shards.values():
                 shard.flush()
+        self._unflushed = 0
 
     def close(self) -> None:
         """Flush and unlock. Closing twice is no error."""

@@ -150,7 +150,6 @@ class LibraryIndex(Catalogue):
         """
         found = self.store.scroll("pages", of_document(document.sha256), keys=LIGHT_KEYS)
         record, outline = summarise(document, (page.payload for page in found), self.settings)
-        self.store.flush()  # so that a power cut can't leave the record without its points
         self._put_record(record, outline)
         self._unrecorded.discard(document.sha256)
         return record

@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 _START = "import sys; sys.path[:] = {path!r}; from docrag.ingest.guard_child import main; main({fd}, {memory_mib}, {temp!r})"
 _REPLY_BYTES = 32
+_CLOSED = "the pool of child processes was closed"
 _MORE_TIME = "raise page_timeout_s (DOCRAG_PAGE_TIMEOUT_S)"
 _MORE_MEMORY = "raise worker_memory_mib (DOCRAG_WORKER_MEMORY_MIB)"
 
@@ -53,7 +54,7 @@ class _Job:
         self.done.put(self)
 
     def give_up(self) -> None:
-        self.error = PdfCrash("the pool of child processes was closed before this was read")
+        self.error = EnvironmentFault(_CLOSED)
         self.done.put(self)
 
     def result(self) -> Any:
@@ -138,7 +139,7 @@ class GuardedPool:
     def _put(self, job: _Job) -> None:
         with self._open:
             if self._closed:
-                raise RuntimeError("the pool of child processes is closed")
+                raise EnvironmentFault(_CLOSED)
             self._jobs.put(job)
 
     def _work(self, child: _Child) -> None:
@@ -244,7 +245,7 @@ class _Nursery:
     def _ask(self, request: bytes, fds: list[int]) -> int:
         with self._lock:
             if self._closed:
-                raise EnvironmentFault("the pool of child processes is closed")
+                raise EnvironmentFault(_CLOSED)
             control = self._control or self._start()
             try:
                 socket.send_fds(control, [request], fds)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pymupdf
 
 POINTS_PER_INCH = 72.0
+_COMPLETE = "is it complete? try to open it in a viewer"
 _HEADER_BYTES = 1024  # where readers look for "%PDF-"
 _MEMORY_WORDS = ("malloc", "calloc", "realloc", "out of memory", "bad_alloc", "too large")
 
@@ -63,12 +64,14 @@ def _check(document: pymupdf.Document, password: str | None) -> None:
         reason = "it is encrypted, and the password given does not open it" if password else "it is encrypted"
         raise PdfPassword(reason, "give its password with --password or DOCRAG_PASSWORD")
     if document.page_count < 1:
-        raise PdfUnreadable("it has no pages that can be read", "is it complete? try to open it in a viewer")
+        raise PdfUnreadable("it has no pages that can be read", _COMPLETE)
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Turn whatever MuPDF raises into the PdfError that says what to do; PdfErrors pass."""
+    import pymupdf
+
     try:
         yield
     except PdfError:
@@ -77,14 +80,29 @@ def translated_errors() -> Iterator[None]:
         raise _too_large() from error
     except Exception as error:
         # pymupdf raises RuntimeError, ValueError, AssertionError, IndexError, its own and MuPDF's classes, all for a bad file
+        if isinstance(error, pymupdf.FileDataError):
+            raise PdfUnreadable("it is damaged beyond MuPDF's repair", _COMPLETE) from error
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if any(word in message for word in _MEMORY_WORDS):
             raise _too_large() from error
-        raise PdfUnreadable(f"it can't be read ({message})", "is it complete? try to open it in a viewer") from error
+        raise PdfUnreadable(f"it can't be read ({message})", _COMPLETE) from error
 
 
 def _too_large() -> PdfTooLarge:
     return PdfTooLarge("it needs more memory than a reader may have", "raise worker_memory_mib (DOCRAG_WORKER_MEMORY_MIB)")
+
+
+def forget_complaints() -> None:
+    import pymupdf
+
+    pymupdf.TOOLS.reset_mupdf_warnings()  # they pile up otherwise
+
+
+def complaints() -> str:
+    """The first of what MuPDF complained about since `forget_complaints`; "" for nothing."""
+    import pymupdf
+
+    return pymupdf.TOOLS.mupdf_warnings(reset=False).partition("\n")[0]
 
 
 def page_size(rect: pymupdf.Rect) -> tuple[float, float]:

@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from docrag.config import Config, OcrMode
-from docrag.errors import PdfCrash, PdfError, PdfTooLarge
+from docrag.errors import PdfCrash, PdfError, PdfTooLarge, PdfUnreadable
 from docrag.ingest.guard import GuardedPool
 from docrag.ingest.labels import find_captions, find_printed_number
 from docrag.ingest.layer import picture_boxes, read_layer
 from docrag.ingest.ocr import check_tesseract, read_image, tesseract_available
 from docrag.ingest.passages import make_passages
-from docrag.ingest.pdf import POINTS_PER_INCH, draw, opened, page_size, rect_box, translated_errors
+from docrag.ingest.pdf import (
+    POINTS_PER_INCH,
+    complaints,
+    draw,
+    forget_complaints,
+    opened,
+    page_size,
+    rect_box,
+    translated_errors,
+)
 from docrag.ingest.rows import regroup, rows_of
 from docrag.ingest.words import Word, clean, is_garbage, join_hyphenated, page_text
 from docrag.types import Box, DocumentRef, Failure, PageContent, PageRef, TextSource
@@ -155,17 +164,21 @@ def read_pages(chunk: PageChunk) -> list[PageContent | Failure]:
         for index in chunk.page_indices:
             try:
                 with translated_errors():
-                    found.append(_read_page(pdf.load_page(index), PageRef(chunk.document, index), chunk.settings))
+                    found.append(_read_page(pdf, PageRef(chunk.document, index), chunk.settings))
             except PdfError as error:
                 found.append(page_failure(chunk.document, index, error))
     return found
 
 
-def _read_page(page: pymupdf.Page, ref: PageRef, settings: ReadSettings) -> PageContent:
+def _read_page(pdf: pymupdf.Document, ref: PageRef, settings: ReadSettings) -> PageContent:
+    forget_complaints()
+    page = pdf.load_page(ref.page_index)
     displaylist = page.get_displaylist()
     width, height = page_size(displaylist.rect)
     ref = replace(ref, page_label=" ".join(clean(page.get_label() or "").split()) or None)
     found, source, unread = _read_words(displaylist, settings)
+    if not found and not unread and source == "none" and complaints():
+        raise PdfUnreadable(f"nothing of the page can be shown ({complaints()})", "try to open it in a viewer")
     words = join_hyphenated(regroup(found))
     rows = rows_of(words)
     return PageContent(

@@ -1,40 +1,51 @@
 """From what each lane says of the candidate pages to one ranked list: scaled, weighted, added. All of it is pure.
 
 Lanes score on scales of their own (BM25 has no upper end, cosines crowd together), so each is scaled to 0..1 between its worst
-and best candidate before they are added; ranks alone (reciprocal rank fusion) lose how clear the best page was.
+and its best candidate before they are added. Ranks alone (reciprocal rank fusion) lose how clear the best page was.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from docrag.types import LaneScore
 
-# Sentences that ask for a form of answer ("Write the answer in int format") say nothing about where the answer stands.
+# What a question says of the form of its answer is not what to look for: a sentence after the question mark ("? Round to two
+# decimals"), or one after an order that speaks of the answer itself (". Write the answer in int format").
+_FORM_VERBS = (
+    r"(?:(?:and|directly|please)\s+)*"
+    r"(?:answer|enumerate|express|format|give|here|list|note|output|present|provide|return|round|save|the|write|your)\b"
+)
+_FORM_WORDS = (
+    r"answer|ascending|billions?|count|decimals?|descending|directly|float|format\w*|int|integers?|lists?|millions?|nearest|order"
+    r"|percents?|percentage|round\w*|string|units?|yes"
+)
 _FORM_SENTENCE = re.compile(
-    r"(?<=[.?!\n,;])\s*(?:(?:please|and|directly|here)\b\s*)*"
-    r"(?:write|give|return|answer|format|round|express|present|provide|save|list|enumerate|output|report|note|the (?:output|answer)|your \w+)\b"
-    r"[^.?!\n]*?\b(?:format\w*|int|integers?|float|decimals?|list|nearest|yes|percents?|percentage|[bm]illions?|order|string|list)\b[^?!\n]*$",
+    rf"(?<=[?])[\s\"'”’)]*(?={_FORM_VERBS})[^?]*?\b(?:{_FORM_WORDS})\b[^?]*$"
+    rf"|(?<=[.\n])\s*(?={_FORM_VERBS})[^?.]*\b(?:answer|output)\b[^?]*$",
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """How much each lane and an explicit reference ("page 5") count; a lane that is not named counts as much as BM25."""
+    """How much each lane counts, and a page that the question names ("page 5"). A lane that is not named here counts 1."""
 
     lanes: Mapping[str, float]
     reference: float
 
 
-FUSION = FusionWeights(lanes={"passages": 1.0, "bm25": 1.0}, reference=1.0)
+# Measured inside the document on 47 real ones (LOG.md): recall@1 peaks where passages count half of bm25, recall@5 where they
+# count three quarters, and both are flat around it. A reference
+# counts as much as the two lanes together: "page 5" is right more often than they are.
+FUSION = FusionWeights(lanes={"bm25": 1.0, "passages": 0.5, "statements": 1.0}, reference=1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class FusedPage:
-    """One candidate: its point id, its score from 0 to 1, and where each lane that knows it puts it (rank from 1)."""
+    """One candidate: its point id, its score from 0 to 1, and where each lane that knows it puts it (ranks from 1)."""
 
     id: str
     score: float
@@ -42,7 +53,7 @@ class FusedPage:
 
 
 def question_text(question: str) -> str:
-    """`question` without what it says about the form of its answer; the whole question where nothing else is left."""
+    """What is searched for: `question` without sentences on the form of its answer, or all of it where nothing else is left."""
     return _FORM_SENTENCE.sub("", question.strip()).strip() or question.strip()
 
 
@@ -51,31 +62,40 @@ def fuse(
 ) -> tuple[FusedPage, ...]:
     """Every candidate, best first; ties go by id, so the same index gives the same list.
 
-    `lanes` maps a lane to {point id: raw score}; `references` {point id: strength 0..1} for pages that the question names;
+    `lanes` maps a lane to {point id: raw score}; `references` maps the ids of pages that the question names to 0..1;
     `candidates` are further ids to rank (all pages of the documents asked), with 0 in every lane that doesn't know them.
     """
-    totals = dict.fromkeys(sorted({*candidates, *references, *(key for scores in lanes.values() for key in scores)}), 0.0)
-    weights = {lane: FUSION.lanes.get(lane, 1.0) for lane, scores in lanes.items() if scores}
-    for lane, weight in weights.items():
-        for key, scaled in _scaled(lanes[lane]).items():
-            totals[key] += weight * scaled
+    asked = {lane: scores for lane, scores in lanes.items() if scores}
+    totals = dict.fromkeys({*candidates, *references, *(key for scores in asked.values() for key in scores)}, 0.0)
+    for lane, scores in asked.items():
+        for key, share in scaled(scores).items():
+            totals[key] += FUSION.lanes.get(lane, 1.0) * share
     for key, strength in references.items():
         totals[key] += FUSION.reference * strength
-    best_possible = sum(weights.values()) + (FUSION.reference if references else 0.0)
-    ranks = {lane: _ranks(scores) for lane, scores in lanes.items()}
-    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    highest = sum(FUSION.lanes.get(lane, 1.0) for lane in asked) + FUSION.reference * max(references.values(), default=0.0)
+    ranks = {lane: _ranks(scores) for lane, scores in asked.items()}
     return tuple(
         FusedPage(
             key,
-            min(total / best_possible, 1.0) if best_possible else 0.0,
-            {lane: LaneScore(scores[key], ranks[lane][key]) for lane, scores in lanes.items() if key in scores},
+            min(total / highest, 1.0) if highest else 0.0,
+            {lane: LaneScore(scores[key], ranks[lane][key]) for lane, scores in asked.items() if key in scores},
         )
-        for key, total in ordered
+        for key, total in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
     )
 
 
-def _scaled(scores: Mapping[str, float]) -> dict[str, float]:
-    low, high = min(scores.values()), max(scores.values())
+def best_of(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """One lane from several queries of a kind: each scaled, and for each page its best."""
+    best: dict[str, float] = {}
+    for scores in results:
+        for key, share in scaled(scores).items():
+            best[key] = max(share, best.get(key, 0.0))
+    return best
+
+
+def scaled(scores: Mapping[str, float]) -> dict[str, float]:
+    """`scores` moved to 0 (the worst) to 1 (the best); all 1 where there is no difference."""
+    low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
     if high == low:
         return dict.fromkeys(scores, 1.0)
     return {key: (score - low) / (high - low) for key, score in scores.items()}

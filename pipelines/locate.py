@@ -58,7 +58,11 @@ def cite(evidence: Evidence, quote: str) -> Citation:
 def _fold(text: str) -> str:
     """Letters and digits in one case; a point only between two digits, so that 1.5 is not 15."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for at, c in enumerate(plain) if c.isalnum() or (c == "." and plain[at - 1 : at].isdigit() and plain[at + 1 : at + 2].isdigit()))
+    return "".join(
+        c
+        for at, c in enumerate(plain)
+        if c.isalnum() or (c == "." and plain[at - 1 : at].isdigit() and plain[at + 1 : at + 2].isdigit())
+    )
 
 
 def _page_letters(content: PageContent) -> tuple[str, list[int]]:

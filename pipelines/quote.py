@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from docrag.pipelines.candidates import Candidate, weigh_terms
-from docrag.pipelines.cells import cell_candidates
-from docrag.pipelines.front import title_candidates
-from docrag.pipelines.lists import list_candidates
+from docrag.pipelines.extract.candidates import Candidate, weigh_terms
+from docrag.pipelines.extract.cells import cell_candidates
+from docrag.pipelines.extract.front import title_candidates
+from docrag.pipelines.extract.lists import list_candidates
 from docrag.pipelines.locate import words_box
-from docrag.pipelines.page_view import PageView, view_page
-from docrag.pipelines.pairs import pair_candidates
+from docrag.pipelines.extract.page_view import PageView, view_page
+from docrag.pipelines.extract.pairs import pair_candidates
 from docrag.pipelines.question_type import Asked, analyse
 from docrag.pipelines.reader import Encode
-from docrag.pipelines.sentences import sentence_candidates
+from docrag.pipelines.extract.sentences import sentence_candidates
 from docrag.types import NOT_ANSWERABLE, Citation, Context, Evidence, Reading
 
 THRESHOLD = 0.5
@@ -60,7 +60,7 @@ def _pages_meant(context: Context) -> Sequence[Evidence]:
 
 def find_candidates(asked: Asked, views: Sequence[PageView]) -> list[Candidate]:
     """All candidates of these pages, the best first; those that meet every constraint before those that don't."""
-    weights = weigh_terms(views, asked.terms)
+    weights = weigh_terms(views, asked)
     found = [
         candidate
         for view in views
@@ -75,7 +75,14 @@ def trust(best: Candidate, found: Sequence[Candidate]) -> float:
     """Confidence in the best candidate, from 0 to 1."""
     rivals = [other.score for other in found if other.answer != best.answer and not other.support.broken]
     margin = best.score - max(rivals, default=0.0)
-    logit = -6.0 + 5.0 * best.support.coverage + 2.0 * best.support.local + 2.0 * best.fit + 1.0 * min(margin, 0.5) - 6.0 * best.support.absent
+    logit = (
+        -6.0
+        + 5.0 * best.support.coverage
+        + 2.0 * best.support.local
+        + 2.0 * best.fit
+        + 1.0 * min(margin, 0.5)
+        - 6.0 * best.support.absent
+    )
     return 1 / (1 + math.exp(-logit))
 
 

@@ -13,10 +13,12 @@ from typing import Literal
 
 from docrag.types import DocumentOutline
 
-ReferenceKind = Literal["page", "position", "label", "caption"]
+ReferenceKind = Literal["page", "position", "label", "caption", "front"]
 
 # A range longer than this is a slip or an attack ("pages 1-999999"), and would say nothing about where to look anyway.
 MAX_RANGE = 200
+# "The author" points to the first page, but not as "the cover" does.
+FRONT_STRENGTH = 0.5
 
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
@@ -73,6 +75,14 @@ _CAPTION_WORD = re.compile(
 )
 # Somebody who asks for "the second cover page" or "a year 3 cover page" has another page in mind than the first.
 _BEFORE_COVER = re.compile(rf"(?:\b(?:as|{_one_of(_ORDINALS)})|[0-9])\s+$", re.IGNORECASE)
+# What the first page of a paper, deck, report or filing says of the document as a whole.
+_FRONT_MATTER = re.compile(
+    r"\b(?:abstract|affiliations?|arxiv|authors?|case (?:number|no)|co-?authors?|defendants?|docket|doi|filing (?:date|id)|petitioners?"
+    r"|plaintiffs?|presenters?|publishers?|respondent in|who (?:prepared|presented|published|wrote))\b"
+    r"|\b(?:court|date|subtitle|title|version|web ?(?:link|site)|link|url|year)\b.{0,12}\b(?:of|for|to)\b(?: \w+)?"
+    r" (?:article|brochure|document|guide|manual|paper|presentation|report|slides?|deck)\b",
+    re.IGNORECASE,
+)
 # A lone letter counts as a capital only: "Figure A", never "figure a plan"; "Table I", but not "which figure I should use".
 _NO_CAPTION = r"(?![\w%])(?!(?<=\bI)\s+(?:am|can|could|find|have|may|must|need|saw|see|should|use|want|will|would)\b)"
 _LETTERED = r"[A-Z][.-]?[0-9]{1,3}(?:[.-][0-9]{1,3})*|[IVXL]{2,6}|[A-Z]"
@@ -88,7 +98,8 @@ class Reference:
     """One page, table or figure that a question names.
 
     `kind` "page": the number `value` as a position or as printed; "position": a position from 1, or from the end as -1, -2;
-    "label": as printed only ("xii", "a-3"); "caption": a key as in `DocumentOutline.captions` ("table 2").
+    "label": as printed only ("xii", "a-3"); "caption": a key as in `DocumentOutline.captions` ("table 2"); "front": what a first
+    page says of the document itself, as its author, which `value` names.
     """
 
     kind: ReferenceKind
@@ -100,6 +111,8 @@ def find_references(question: str) -> tuple[Reference, ...]:
     found: dict[Reference, None] = {}
     for finder in (_named_pages, _counted_pages, _covers, _captions):
         found.update(dict.fromkeys(finder(question)))
+    if not found and (front := _FRONT_MATTER.search(question)):
+        found[Reference("front", front[0].lower())] = None
     return tuple(found)
 
 
@@ -107,8 +120,9 @@ def resolve(references: Iterable[Reference], outline: DocumentOutline) -> Mappin
     """The pages of one document that `references` mean, as 0-based index -> strength from 0 to 1."""
     strengths: dict[int, float] = {}
     for reference in references:
+        strength = FRONT_STRENGTH if reference.kind == "front" else 1.0
         for page_index in _pages_meant(reference, outline):
-            strengths[page_index] = 1.0
+            strengths[page_index] = max(strength, strengths.get(page_index, 0.0))
     return strengths
 
 
@@ -206,6 +220,8 @@ def _position(ordinal: str) -> int:
 
 def _pages_meant(reference: Reference, outline: DocumentOutline) -> Iterator[int]:
     pages = len(outline.page_labels)
+    if reference.kind == "front" and pages:
+        yield 0
     if reference.kind == "caption":
         yield from _captioning(reference.value, outline.captions)
     if reference.kind in ("page", "position"):

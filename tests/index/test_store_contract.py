@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,36 +87,37 @@ def agree(found: list[ScoredPoint], expected: list[tuple[str, float]]) -> None:
         assert scores.get(hit.id, hit.score) == pytest.approx(score, abs=2 * TOLERANCE, rel=2 * TOLERANCE)
 
 
-MakeStore = Callable[[], Store]
+KINDS = [
+    "edge",
+    "memory",
+    pytest.param("server", marks=pytest.mark.skipif(not SERVER, reason="DOCRAG_TEST_QDRANT_URL names no server")),
+]
 
 
-@pytest.fixture(
-    params=[
-        "edge",
-        "memory",
-        pytest.param("server", marks=pytest.mark.skipif(not SERVER, reason="DOCRAG_TEST_QDRANT_URL names no server")),
-    ]
-)
-def make_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeStore]:
-    made: list[Store] = []
+def make_store(kind: str, folder: Path) -> Store:
+    if kind == "edge":
+        return EdgeStore.create(folder, LANES)
+    if kind == "memory":
+        return QdrantStore.create(MEMORY, LANES)
+    return QdrantStore.create(f"{SERVER.rstrip('/')}/docrag_test_{uuid.uuid4().hex}", LANES)
 
-    def make() -> Store:
-        if request.param == "edge":
-            made.append(EdgeStore.create(tmp_path_factory.mktemp("edge"), LANES))
-        elif request.param == "memory":
-            made.append(QdrantStore.create(MEMORY, LANES))
-        else:
-            made.append(QdrantStore.create(f"{SERVER.rstrip('/')}/docrag_test_{uuid.uuid4().hex}", LANES))
-        return made[-1]
 
-    yield make
-    for store in made:
-        store.close()
+@pytest.fixture(scope="module", params=KINDS)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = make_store(request.param, tmp_path_factory.mktemp("store"))
+    yield store
+    store.close()
 
 
 @pytest.fixture
-def store(make_store: MakeStore) -> Store:
-    return make_store()
+def store(shared: Store) -> Store:
+    empty(shared)
+    return shared
+
+
+def empty(store: Store) -> None:
+    for collection in ("pages", "documents"):
+        store.delete(collection, [point.id for point in store.scroll(collection, keys=())])
 
 
 def number_id(number: int) -> str:
@@ -164,11 +166,12 @@ WHERES = (
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 40), limit=st.integers(1, 50))
-def test_answers_are_the_oracles(make_store: MakeStore, seed: int, count: int, limit: int) -> None:
+def test_answers_are_the_oracles(store: Store, seed: int, count: int, limit: int) -> None:
     rng = np.random.default_rng(seed)
-    store, oracle = make_store(), Oracle()
+    empty(store)
+    oracle = Oracle()
     points = random_points(rng, count)
     rewritten = random_points(rng, min(count, 5))  # the first few again, with other vectors
     for batch in (points, rewritten):
@@ -318,13 +321,14 @@ def test_an_empty_store_answers_with_nothing(store: Store) -> None:
     store.flush()
 
 
-def test_idf_follows_what_is_live_whatever_was_there_before(make_store: MakeStore) -> None:
+def test_idf_follows_what_is_live_whatever_was_there_before(store: Store) -> None:
     """An index that had pages deleted and rewritten scores as one that never held them."""
     points = random_points(np.random.default_rng(8), 60)
-    fresh, worn = make_store(), make_store()
-    fresh.upsert("pages", points[:20])
-    worn.upsert("pages", points)
-    worn.upsert("pages", points[:20])
-    worn.delete("pages", [point.id for point in points[20:]])
     query = LaneQuery("bm25", SparseVector((1, 5), (1.0, 1.0)), 50)
-    assert fresh.query([query]) == worn.query([query])
+    store.upsert("pages", points[:20])
+    before = store.query([query])
+    store.upsert("pages", points)
+    assert store.query([query]) != before
+    store.upsert("pages", points[:20])
+    store.delete("pages", [point.id for point in points[20:]])
+    assert store.query([query]) == before

@@ -11,6 +11,10 @@ import pymupdf
 GARBLED = "7KH TXLFN EURZQ IRA MXPSV RYHU WKH ODCB GRJ DQG UXQV "  # letters shifted as a font without its map shifts them
 
 
+HELLO = b"BT /F1 12 Tf 72 72 Td (hello there) Tj ET"
+FONT = "/Resources<</Font<</F1 3 0 R>>>>"
+
+
 def text_pdf(path: Path, pages: Sequence[str], size: tuple[float, float] = (595, 842), rotation: int = 0) -> Path:
     """One page for each text, set in 11 points from the top left."""
     document = pymupdf.open()
@@ -47,26 +51,37 @@ def encrypted_pdf(path: Path, text: str, password: str) -> Path:
     return path
 
 
-def truncated_pdf(path: Path, pages: int, whole: int) -> Path:
-    """A document of `pages` pages cut off inside page `whole` + 1, as an aborted download leaves it: no table of objects."""
+def truncated_pdf(path: Path, pages: int, whole: int, trailer_first: bool) -> Path:
+    """A document of `pages` pages cut off inside page `whole` + 1, as an aborted download leaves it.
+
+    `trailer_first`: it was made for the web, so what MuPDF needs for a repair came early.
+    """
     raw_pdf(path, ["/MediaBox [0 0 612 792]"] * pages)
     data = path.read_bytes()
-    path.write_bytes(data[: data.index(b"%d 0 obj" % (5 + whole)) + 20])
+    data = data[: data.index(b"%d 0 obj" % (5 + whole)) + 20]
+    if trailer_first:
+        data = data.replace(b"%PDF-1.7\n", b"%PDF-1.7\ntrailer\n<</Root 1 0 R/Size 99>>\n")
+    path.write_bytes(data)
     return path
 
 
-def raw_pdf(path: Path, page_entries: Sequence[str], content: bytes = b"BT /F1 12 Tf 72 72 Td (hello there) Tj ET") -> Path:
-    """Pages given by the entries of their dictionaries ("/MediaBox [0 0 0 0]"), all with the same content stream."""
+def raw_pdf(path: Path, page_entries: Sequence[str], content: bytes = HELLO, extra: Sequence[bytes] = ()) -> Path:
+    """Pages given by the entries of their dictionaries ("/MediaBox [0 0 0 0]"), all with the same content stream.
+
+    `extra` objects are numbered from 5, and the pages follow.
+    """
     packed = zlib.compress(content)
     stream = b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(packed), packed)
-    kids = " ".join(f"{number} 0 R" for number in range(5, 5 + len(page_entries)))
+    first = 5 + len(extra)
+    kids = " ".join(f"{number} 0 R" for number in range(first, first + len(page_entries)))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         f"<</Type/Pages/Kids[{kids}]/Count {len(page_entries)}>>".encode(),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
         stream,
+        *extra,
         *(
-            f"<</Type/Page/Parent 2 0 R/Contents 4 0 R/Resources<</Font<</F1 3 0 R>>>>{entries}>>".encode()
+            f"<</Type/Page/Parent 2 0 R/Contents 4 0 R{'' if '/Resources' in entries else FONT}{entries}>>".encode()
             for entries in page_entries
         ),
     ]
@@ -95,17 +110,14 @@ def many_paths_pdf(path: Path, paths: int) -> Path:
     return raw_pdf(path, ["/MediaBox [0 0 612 792]"], strokes + b"BT /F1 12 Tf 72 72 Td (after all the paths) Tj ET")
 
 
-def image_bomb_pdf(path: Path, side: int = 60_000) -> Path:
-    """A page that shows a picture of `side` x `side` pixels, made of a few kilobytes."""
-    document = pymupdf.open()
-    page = document.new_page(width=595, height=842)
-    page.insert_image(page.rect, stream=picture_of("small", (200, 100)))
-    xref = page.get_images()[0][0]
-    document.update_stream(xref, bytes(1_000_000))
-    for key, value in (("Width", str(side)), ("Height", str(side)), ("ColorSpace", "/DeviceRGB"), ("SMask", "null")):
-        document.xref_set_key(xref, key, value)
-    document.save(path)
-    return path
+def image_bomb_pdf(path: Path, side: int) -> Path:
+    """A page that shows a black picture of `side` x `side` pixels, 3 bytes each, packed a thousandfold."""
+    packer = zlib.compressobj(1)
+    rows = b"".join(packer.compress(bytes(side * 3)) for _ in range(side)) + packer.flush()
+    picture = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent 8/ColorSpace/DeviceRGB" % (side, side)
+    picture += b"/Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (len(rows), rows)
+    entries = "/MediaBox [0 0 600 800]/Resources<</XObject<</Im 5 0 R>>>>"
+    return raw_pdf(path, [entries], b"600 0 0 800 0 0 cm /Im Do", extra=[picture])
 
 
 def broken_page_pdf(path: Path) -> Path:

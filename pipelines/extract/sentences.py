@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from docrag.pipelines.candidates import Candidate, support
-from docrag.pipelines.page_view import PageView, Sentence
+from docrag.pipelines.extract.candidates import Candidate, support
+from docrag.pipelines.extract.page_view import PageView, Sentence
 from docrag.pipelines.question_type import Asked
-from docrag.pipelines.terms import STOP_TERMS, word_terms
-from docrag.pipelines.values import Value, find_values, write_answer
+from docrag.pipelines.extract.terms import STOP_TERMS, word_terms
+from docrag.pipelines.extract.values import Value, find_values, write_answer
 
 _LONGEST = 80  # words of a sentence; what is longer is a list or a table that lost its lines
 _LONGEST_SAID = 12
 _ALL_SAID = 0.95  # of the question's terms, before a whole sentence is its answer
 _CONTACTS = ("email", "phone", "url")
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|without|cannot)\b|n't\b", re.IGNORECASE)
-_SAYS = re.compile(r"^\s*(?:\([^)]*\)\s*)?(?::|–|—|-\s|=|\b(?:is|are|was|were|has\s+been|will\s+be|means|stands\s+for|refers\s+to)\b)\s*(.+)$", re.IGNORECASE)
+_SAYS = re.compile(
+    r"^\s*(?:\([^)]*\)\s*)?(?::|–|—|-\s|=|\b(?:is|are|was|were|has\s+been|will\s+be|means|stands\s+for|refers\s+to)\b)\s*(.+)$",
+    re.IGNORECASE,
+)
 
 
 def sentence_candidates(asked: Asked, weights: Mapping[str, float], view: PageView) -> Iterator[Candidate]:
@@ -29,7 +32,7 @@ def sentence_candidates(asked: Asked, weights: Mapping[str, float], view: PageVi
             continue
         met = support(asked, weights, local | asked.implied, _around(view, at), view)
         words = tuple(range(sentence.start, sentence.end))
-        for answer, fit in _answers(asked, view, sentence):
+        for answer, fit in _answers(asked, weights, view, sentence):
             yield Candidate(write_answer(answer, asked), view, words, words, "sentence", met, fit)
         if asked.tells and met.local >= _ALL_SAID:
             yield Candidate(view.text(sentence.start, sentence.end), view, words, words, "sentence", met, 0.6)
@@ -38,8 +41,8 @@ def sentence_candidates(asked: Asked, weights: Mapping[str, float], view: PageVi
 def _is_prose(view: PageView, sentence: Sentence) -> bool:
     """Whether a sentence may be one, not a table or list that lost its lines."""
     words = view.words[sentence.start : sentence.end]
-    wordless = sum(not any(letter.isalpha() for letter in word) for word in words)
-    return len(words) <= _LONGEST and wordless <= max(3, len(words) / 4)
+    wordless = "".join(" " if any(letter.isalpha() for letter in word) else "#" for word in words)
+    return len(words) <= _LONGEST and wordless.count("#") <= max(4, len(words) / 3) and "####" not in wordless
 
 
 def _around(view: PageView, at: int) -> frozenset[str]:
@@ -52,7 +55,7 @@ def _around(view: PageView, at: int) -> frozenset[str]:
     return near
 
 
-def _answers(asked: Asked, view: PageView, sentence: Sentence) -> Iterator[tuple[str, float]]:
+def _answers(asked: Asked, weights: Mapping[str, float], view: PageView, sentence: Sentence) -> Iterator[tuple[str, float]]:
     """Answers in a sentence with how well each fits, 1 for the only one possible."""
     text = view.text(sentence.start, sentence.end)
     if asked.kind == "yes_no":
@@ -61,11 +64,12 @@ def _answers(asked: Asked, view: PageView, sentence: Sentence) -> Iterator[tuple
         yield from ((long_form, 1.0) for long_form in _long_forms(asked, text))
     elif asked.kind in ("value", "text"):
         said = list(_said_of(asked, text))
-        yield from said or _amounts(asked, text)
+        yield from said or _amounts(asked, weights, text)
     else:
         values = [value for value in find_values(text, asked.kind) if not _repeats(asked, value)]
         values = _of_the_year(asked, text, values) or values
-        yield from ((value.text, _fit(asked, text, value, values)) for value in values)
+        nearest = max(values, key=lambda value: _closeness(asked, weights, text, value), default=None)
+        yield from ((value.text, _fit(asked, text, value, values) * (1.0 if value is nearest else 0.7)) for value in values)
 
 
 def _of_the_year(asked: Asked, text: str, values: list[Value]) -> list[Value]:
@@ -89,7 +93,7 @@ def _fit(asked: Asked, text: str, value: Value, values: list[Value]) -> float:
         return 1.0 if len(values) == 1 or any(term in value.text.casefold() for term in asked.terms) else 0.5
     if asked.kind == "person":
         return 1.0 if _beside(asked, text, value, 5) else 0.5
-    alone = 1.0 if len(values) == 1 else 1.0 / len(values) ** 0.5
+    alone = 1.0 if len(values) == 1 else 0.8
     if asked.kind in ("money", "percent"):
         return 0.9 * alone * (1.0 if _beside(asked, text, value, 8) else 0.6)
     if asked.kind not in ("count", "quantity"):
@@ -99,6 +103,19 @@ def _fit(asked: Asked, text: str, value: Value, values: list[Value]) -> float:
     if any(term in after[:4] for term in asked.focus):
         return 1.0
     return 0.8 * alone if any(term in before for term in asked.focus) else 0.4 * alone
+
+
+def _closeness(asked: Asked, weights: Mapping[str, float], text: str, value: Value) -> float:
+    """How close the question's terms stand to a value: their weights over the words between, commas and 'and' counted more."""
+    closeness: dict[str, float] = {}
+    for words in (text[: value.start].split()[::-1], text[value.end :].split()):
+        distance = 1
+        for word in words:
+            distance += 1 + 2 * (word.endswith((",", ";")) or word in ("and", "while", "but"))
+            for term in word_terms(word):
+                if term in weights:
+                    closeness[term] = max(closeness.get(term, 0.0), weights[term] / distance)
+    return sum(closeness.values())
 
 
 def _beside(asked: Asked, text: str, value: Value, words: int) -> bool:
@@ -129,15 +146,15 @@ def _initials_before(term: str, words: list[str], first: bool = False) -> Iterat
             return
 
 
-def _amounts(asked: Asked, text: str) -> Iterator[tuple[str, float]]:
-    """The only sum of money or share in a sentence, for a question that leaves open what it wants."""
+def _amounts(asked: Asked, weights: Mapping[str, float], text: str) -> Iterator[tuple[str, float]]:
+    """The sum of money or the share in a sentence that stands closest, for a question that leaves open what it wants."""
     for kind in ("money", "percent"):
         values = [value for value in find_values(text, kind) if not _repeats(asked, value)]
         values = _of_the_year(asked, text, values) or values
-        if len(values) == 1 and _beside(asked, text, values[0], 5):
-            yield values[0].text, 0.7
-            return
         if values:
+            nearest = max(values, key=lambda value: _closeness(asked, weights, text, value))
+            if _beside(asked, text, nearest, 10):
+                yield nearest.text, 0.7 if len(values) == 1 else 0.6
             return
 
 
@@ -149,6 +166,13 @@ def _said_of(asked: Asked, text: str) -> Iterator[tuple[str, float]]:
         if any(term in asked.terms for term in stems):
             last = match.end() - (match.group().endswith((":", "=", "–")) or 0)
     said = _SAYS.match(text[last:]) if last else None
+    if (
+        said
+        and (amounts := find_values(said.group(1), "money") or find_values(said.group(1), "percent"))
+        and not amounts[0].start
+    ):
+        yield amounts[0].text, 1.0
+        return
     answer = re.split(r"[;.](?:\s|$)|,\s(?:and|but|which|who|while|as)\b", said.group(1))[0].strip() if said else ""
     if answer and len(answer.split()) <= _LONGEST_SAID and not answer.startswith(("as follows", "not ")):
         yield answer, 1.0

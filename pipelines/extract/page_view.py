@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from docrag.pipelines.rows import Row, page_rows
-from docrag.pipelines.terms import terms, word_terms
+from docrag.pipelines.extract.rows import Row, page_rows
+from docrag.pipelines.extract.terms import terms, word_terms
 from docrag.types import Evidence, PageContent
 
 BULLET = re.compile(r"[•▪■●○◦‣⁃∙·*➢➤►✓✔–—-]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]+)[.)]")
 _END = re.compile(r"[.!?…][\"'”’)\]]*$|[。！？]$")
-_ABBREVIATED = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|No|Nos|Inc|Ltd|Co|Corp|vs|e\.g|i\.e|cf|al|Fig|Figs|Eq|Sec|approx|St|U\.S)\.$")
+_ABBREVIATED = re.compile(
+    r"\W*(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|No|Nos|Inc|Ltd|Co|Corp|vs|e\.g|i\.e|cf|al|Fig|Figs|Eq|Sec|approx|St|U\.S)\."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,12 @@ def _line_starts(content: PageContent) -> frozenset[int]:
     return frozenset(starts)
 
 
-def _breaks(content: PageContent, words: tuple[str, ...], at: int, new_line: bool, region: tuple[int, int], bullets: bool) -> bool:
+def _breaks(
+    content: PageContent, words: tuple[str, ...], at: int, new_line: bool, region: tuple[int, int], bullets: bool
+) -> bool:
     """Whether a sentence ends before word `at`; among bullets, a line without one goes on with the point above."""
     before, after = words[at - 1], words[at]
-    if _END.search(before) and not _ABBREVIATED.search(before):
+    if _END.search(before) and not _ABBREVIATED.fullmatch(before):
         return not after[0].islower()
     if not new_line:
         return False

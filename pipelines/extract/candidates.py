@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from docrag.pipelines.page_view import PageView
+from docrag.pipelines.extract.page_view import PageView
 from docrag.pipelines.question_type import Asked
-from docrag.pipelines.terms import STOP_TERMS, VAGUE_TERMS
+from docrag.pipelines.extract.terms import STOP_TERMS
 
 How = Literal["cell", "pair", "sentence", "list"]
 _NEAR = 0.7  # what a term counts that stands in the heading or next sentence, not in the sentence or row itself
@@ -35,7 +35,8 @@ class Support:
 class Candidate:
     """An answer with the words of the page (`words`, their numbers) that say it, and how good a find it is.
 
-    `value` are those of `words` that are the answer itself, or hold it. `fit`, from 0 to 1, says how plainly the answer hangs together with the words that were matched.
+    `value` are those of `words` that are the answer itself, or hold it. `fit`, from 0 to 1, says how plainly the answer hangs
+    together with the words that were matched.
     """
 
     answer: str
@@ -51,18 +52,16 @@ class Candidate:
         return self.support.coverage * self.fit
 
 
-def weigh_terms(views: Sequence[PageView], wanted: Iterable[str]) -> dict[str, float]:
+def weigh_terms(views: Sequence[PageView], asked: Asked) -> dict[str, float]:
     """The IDF of each term over all sentences of the context; what occurs nowhere weighs most."""
     spoken = [view.terms(sentence.start, sentence.end) for view in views for sentence in view.sentences]
     return {
-        term: math.log((len(spoken) + 2) / (sum(term in each for each in spoken) + 1)) * (_VAGUE if term in VAGUE_TERMS else 1)
-        for term in wanted
+        term: math.log((len(spoken) + 2) / (sum(term in each for each in spoken) + 1)) * (_VAGUE if term in asked.vague else 1)
+        for term in asked.terms
     }
 
 
-def support(
-    asked: Asked, weights: Mapping[str, float], local: frozenset[str], near: frozenset[str], view: PageView
-) -> Support:
+def support(asked: Asked, weights: Mapping[str, float], local: frozenset[str], near: frozenset[str], view: PageView) -> Support:
     """How the terms of a question are met by those in the evidence itself, near it, and elsewhere on its page."""
     total = sum(weights[term] for term in asked.terms) or 1.0
     met = within = absent = 0.0
@@ -75,7 +74,7 @@ def support(
             met += _NEAR * weight
         elif term in view.spoken:
             met += _ON_PAGE * weight
-        elif term not in VAGUE_TERMS:
+        elif term not in asked.vague:
             absent += weight
     return Support(met, within, absent, _broken(asked, local, near, view))
 

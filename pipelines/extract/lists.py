@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from docrag.pipelines.candidates import Candidate, label_fit, support, terms_of
-from docrag.pipelines.page_view import BULLET, PageView, Sentence
+from docrag.pipelines.extract.candidates import Candidate, label_fit, support, terms_of
+from docrag.pipelines.extract.page_view import BULLET, PageView, Sentence
 from docrag.pipelines.question_type import Asked
-from docrag.pipelines.terms import word_terms
+from docrag.pipelines.extract.terms import word_terms
 
 _MOST_ITEMS = 15
 _LONGEST_ITEM = 15  # words
-_INTRODUCES = re.compile(r"(?::|\b(?:are|includ\w+|such\s+as|namely|consists?\s+of|comprises?|contains?))\s*:?\s+", re.IGNORECASE)
+_INTRODUCES = re.compile(
+    r"(?::|\b(?:are|includ\w+|such\s+as|namely|consists?\s+of|comprises?|contains?))\s*:?\s+", re.IGNORECASE
+)
 _AND = re.compile(r"\s*(?:[,;]\s*(?:and|or|as\s+well\s+as)\b|[,;]|\band\b)\s*")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from docrag.pipelines.candidates import Candidate, label_fit, support, terms_of
-from docrag.pipelines.page_view import PageView
+from docrag.pipelines.extract.candidates import Candidate, label_fit, support, terms_of
+from docrag.pipelines.extract.page_view import PageView
 from docrag.pipelines.question_type import Asked
-from docrag.pipelines.rows import Cell, overlap
-from docrag.pipelines.values import find_values, is_numeric_cell, write_answer
+from docrag.pipelines.extract.rows import Cell, Row, overlap
+from docrag.pipelines.extract.values import find_values, is_numeric_cell, write_answer
 
 _LABEL = re.compile(r"((?:[\w.'’/&()-]+\s){0,5}[\w.'’/&()-]+)\s?:\s*")
 _LONGEST = 12  # words of a value
 _NAME_WORDS = 5
+_BELOW_GAP = 3  # of the label's height, between a label and what stands below it
 _STACK_GAP = 1.2  # of the number's height, between a number and its caption
 
 
@@ -23,11 +24,19 @@ def pair_candidates(asked: Asked, weights: Mapping[str, float], view: PageView) 
         for at, cell in enumerate(row.cells):
             if ":" in cell.text:
                 over = tuple(other for above in view.rows[max(0, number - 6) : number] for other in above.cells)
-                yield from _labelled(asked, weights, view, cell, row.cells[at + 1 : at + 2], over)
+                after = row.cells[at + 1 : at + 2] or _below(view.rows[number + 1 : number + 2], row, cell)
+                yield from _labelled(asked, weights, view, cell, after, over)
             elif asked.kind in ("count", "percent", "money", "quantity") and is_numeric_cell(cell.text):
                 yield from _stacked(asked, weights, view, number, cell)
             elif asked.kind in ("person", "value", "text"):
                 yield from _carded(asked, weights, view, number, cell)
+
+
+def _below(rows: tuple[Row, ...], row: Row, cell: Cell) -> tuple[Cell, ...]:
+    """The cell under a label that ends its line, where it has the line to itself: else the label heads rows of a table."""
+    if not rows or len(rows[0].cells) > 1 or rows[0].y0 - row.y1 > _BELOW_GAP * (row.y1 - row.y0):
+        return ()
+    return tuple(other for other in rows[0].cells if overlap(other, cell))[:1]
 
 
 def _labelled(

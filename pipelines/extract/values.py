@@ -6,21 +6,24 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from docrag.pipelines.question_type import Asked, Kind
+from docrag.pipelines.question_patterns import Kind
+from docrag.pipelines.question_type import Asked
 
 _DIGITS = r"\d{1,3}(?:,\d{2,3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SCALE = r"thousand|million|billion|trillion|bn|mn|crores?|lakhs?|lacs"
-_CODE = r"US\$|A\$|C\$|[$€£¥₹]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|SGD|AUD|CAD|Rs)\b\.?"
-_COIN = r"dollars|euros?|pounds|francs|yen|rupees|yuan|USD|EUR|GBP|CHF|JPY|CNY|INR|SGD"
+_ISO = "USD|EUR|GBP|CHF|JPY|CNY|INR|SGD|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|ZAR|KRW|TWD|HKD|MXN|TRY|THB|IDR|VND|NZD|AED|SAR"
+_CODE = rf"US\$|A\$|C\$|[$€£¥₹]|(?:{_ISO}|Rs)\b\.?"
+_COIN = rf"dollars|euros?|pounds|francs|yen|rupees|yuan|kron(?:or|er|e)|{_ISO}"
 _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
     r"|Nov(?:ember)?|Dec(?:ember)?)\b\.?"
 )
 _YEAR = r"(?:1[5-9]|20)\d\d"
-_NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-).split()
+_UP_TO_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty"
+)
+_NUMBER_WORDS: list[str] = list(_UP_TO_TWENTY.split())
 _WORDED = "|".join(_NUMBER_WORDS[1:])
 _NOT_INSIDE = r"(?<![\w.,/-])"
 _NOT_BEFORE = r"(?![\w/]|[.,-]\d)"
@@ -41,7 +44,9 @@ _PERSON = (
     r"(?:(?:Mr|Mrs|Ms|Dr|Prof|Sir|Judge|Professor)\b\.?\s)?"
     r"(?:[A-Z][\w'’-]+|[A-Z]\.)(?:\s(?:(?:[A-Z]\.)+|[A-Z][\w'’-]+|de|van|von|der|bin|al|la)){1,3}"
 )
-_UNIT = r"(?:%|(?!(?:and|or|of|to|in|on|at|by|for|from|with|the|is|are|was|were|as|than|different|other|more|less)\b)(?:°\s?[CF]|[^\W\d_]{1,14}\b)(?:\s(?:per|a|an)\s[^\W\d_]+)?)"
+_PERIOD = "second|minute|hour|day|week|fortnight|month|quarter|year"
+_NO_UNIT = r"(?!(?:and|or|of|to|in|on|at|by|for|from|with|the|is|are|was|were|as|than|different|other|more|less)\b)"
+_UNIT = rf"(?:%|{_NO_UNIT}(?:°\s?[CF]|[^\W\d_]{{1,14}}\b)(?:\s(?:per|a|an)\s[^\W\d_]+)?)"
 
 _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "count": re.compile(rf"{_NUMBER}(?:\s(?:{_SCALE})\b)?|\b(?:{_WORDED})\b", re.IGNORECASE),
@@ -50,6 +55,11 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "date": re.compile(f"{_DATE}|\\b{_YEAR}\\b"),
     "year": re.compile(rf"\b{_YEAR}(?:\s?[-–/]\s?(?:{_YEAR}|\d\d))?\b(?![-–/.]\d)"),
     "quantity": re.compile(rf"(?:{_NUMBER}|\b(?:{_WORDED})\b)[\s-]?{_UNIT}", re.IGNORECASE),
+    "frequency": re.compile(
+        rf"\b(?:every|each)\s(?:\S+\s)?(?:{_PERIOD})s?\b|\b(?:once|twice|\w+\stimes)\s(?:an?|per|each|every)\s(?:{_PERIOD})\b"
+        r"|\b(?:hourly|daily|weekly|fortnightly|biweekly|monthly|quarterly|yearly|annually)\b",
+        re.IGNORECASE,
+    ),
     "person": re.compile(_PERSON),
     "place": re.compile(r"(?<=\b[ia][nt]\s)(?:the\s)?[A-Z][\w'’-]+(?:(?:,?\s|-)(?:of\s|de\s|am\s)?[A-Z][\w'’-]+){0,4}"),
     "email": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
@@ -133,7 +143,7 @@ def write_scaled(value: str, scale: str) -> str:
     return format(Decimal(number).scaleb(shift).normalize(), "f") if shift else number
 
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
 def write_date(value: str, form: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from docrag.pipelines.candidates import Candidate, Support
-from docrag.pipelines.page_view import PageView
+from docrag.pipelines.extract.candidates import Candidate, Support
+from docrag.pipelines.extract.page_view import PageView
 from docrag.pipelines.question_type import Asked
 
 _LONGEST = 30  # words of a title

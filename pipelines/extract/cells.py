@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from docrag.pipelines.candidates import Candidate, label_fit, support
-from docrag.pipelines.page_view import PageView
+from docrag.pipelines.extract.candidates import Candidate, label_fit, support
+from docrag.pipelines.extract.page_view import PageView
 from docrag.pipelines.question_type import Asked
-from docrag.pipelines.rows import Cell, Row, overlap
-from docrag.pipelines.values import find_values, is_numeric_cell, write_answer
+from docrag.pipelines.extract.rows import Cell, Row, overlap
+from docrag.pipelines.extract.values import find_values, is_numeric_cell, write_answer
 
 _HEAD_ROWS = 3  # rows of column heads, at most
 _LOOK_UP = 60  # rows above a cell in which its heads are looked for
@@ -49,17 +49,25 @@ def cell_candidates(asked: Asked, weights: Mapping[str, float], view: PageView) 
                 break
             if wanted & _terms(view, labels) and ":" not in labels[-1].text[:-1] and _answers(asked, row.cells[at]):
                 place = _place(view, number, at)
+                if not place.heads and len(row.cells) > 2 and not is_numeric_cell(place.cell.text):
+                    continue  # a row of words without heads is itself a row of heads
                 yield _candidate(asked, weights, view, place)
 
 
 def _answers(asked: Asked, cell: Cell) -> bool:
     """Whether a cell's text is of the kind that the question asks for."""
-    if len(cell.words) > _LONG_LABEL or _LABELLED.search(cell.text):
+    if len(cell.words) > _LONG_LABEL or "..." in cell.text or _LABELLED.search(cell.text):
         return False
     if asked.kind in _NUMERIC and is_numeric_cell(cell.text):
         return asked.kind != "percent" or "%" in cell.text or "$" not in cell.text
     if asked.kind in ("value", "text"):
-        return not find_values(cell.text, "year") and len(cell.words) <= _LONG_VALUE and (cell.text[0].isupper() or cell.text[0].isdigit())
+        return (
+            not find_values(cell.text, "year")
+            and len(cell.words) <= _LONG_VALUE
+            and (cell.text[0].isupper() or cell.text[0].isdigit())
+        )
+    if asked.kind == "person":
+        return cell.text[0].isupper() and len(cell.words) <= _LONG_VALUE and not any(letter.isdigit() for letter in cell.text)
     found = find_values(cell.text, asked.kind)
     return len(found) == 1 and len(found[0].text) >= 0.6 * len(cell.text)
 
@@ -124,7 +132,8 @@ def _candidate(asked: Asked, weights: Mapping[str, float], view: PageView, place
         value=place.cell.words,
         how="cell" if place.heads else "pair",
         support=met,
-        fit=label_fit(asked, label) * (1 - _HEADS + _HEADS * label_fit(asked, heads) if heads else 1),
+        fit=max((label_fit(asked, _terms(view, (cell,))) for cell in place.labels), default=0.0)
+        * (1 - _HEADS + _HEADS * label_fit(asked, heads) if heads else 1),
     )
 
 

@@ -1,0 +1,1 @@
+"""What `quote` takes answers from: the words, rows and sentences of a page, and the candidates found in them."""
