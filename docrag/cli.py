@@ -6,41 +6,58 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
+import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import docrag
-from docrag.errors import DocragError
+from docrag.errors import DocragError, UsageError
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
 EPILOG = "Settings can also be given as DOCRAG_* variables (DOCRAG_OCR=never). Exit codes: 0 all well, 1 the run finished but \
-something failed, 2 usage, configuration or environment."
+something failed or damage was found, 2 usage, configuration or environment."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print and exit, so that `--json` holds for wrong arguments too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, " ".join(self.format_usage().split()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors of docrag are one message on stderr, never a traceback."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     warnings.showwarning = _show_warning
-    parsed = make_parser().parse_args(arguments)
-    # Nothing heavy is loaded before the arguments are known to be good.
-    commands = importlib.import_module("docrag.commands")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8, nor stdout know every script
     try:
-        return commands.run(parsed)
+        parsed = make_parser().parse_args(given)
+        # Nothing heavy is loaded before the arguments are known to be good.
+        return importlib.import_module("docrag.commands").run(parsed)
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; what was done is kept: run the same command again to go on\n")
+        _show_error("Interrupted", "interrupted", "what was done is kept: run the same command again to go on", given)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left (`| head`): nothing more to say to anybody
+        _hush_stdout()  # the reader of our output left (`| head`): nothing more to say to anybody
         return 0
     except DocragError as error:
-        _show_error(error, parsed)
-        return 2
+        _show_error(type(error).__name__, error.message, error.hint, given)
+    except OSError as error:
+        _show_error("EnvironmentFault", str(error), "check paths, permissions and free space", given)
+    except Exception as error:  # noqa: BLE001 -- a mistake of docrag's: its traceback is shown, and it is no exit code 1
+        traceback.print_exc()
+        _show_error(type(error).__name__, f"a mistake in docrag: {error}", "please report it with the lines above", given)
+    return 2
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="docrag", description=(docrag.__doc__ or "").splitlines()[0], epilog=EPILOG)
+    parser = _Parser(prog="docrag", description=(docrag.__doc__ or "").splitlines()[0], epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"docrag {docrag.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
@@ -140,11 +157,16 @@ def _show_warning(message: Warning | str, *_: object) -> None:
     sys.stderr.write(f"docrag: {message}\n")
 
 
-def _show_error(error: DocragError, parsed: argparse.Namespace) -> None:
-    sys.stderr.write(f"docrag: {error}\n")
-    if parsed.json:
-        told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+def _show_error(kind: str, message: str, hint: str, given: Sequence[str]) -> None:
+    sys.stderr.write(f"docrag: {message}\n" + (f"  {hint}\n" if hint else ""))
+    if "--json" in given:
+        told = {"error": kind, "message": message, "hint": hint}
         sys.stdout.write(json.dumps({"schema_version": 1, **told}) + "\n")
+
+
+def _hush_stdout() -> None:
+    # Python flushes stdout once more at its end, and would complain then.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 from docrag.config import Config
-from docrag.errors import IndexMismatch, IndexMissing, UsageError
+from docrag.errors import AmbiguousDocument, IndexMismatch, IndexMissing, UnknownDocument, UsageError
 from docrag.index.encoders import MiniLM, choose_precision
 from docrag.index.library_index import LibraryIndex
-from docrag.index.records import DocumentRecord, IndexSettings, ReadSettings, check_same
+from docrag.index.records import DocumentRecord, IndexSettings, check_same
+from docrag.index.records import ReadSettings as StoredReadSettings
 from docrag.index.verify import VerifyReport, verify
 from docrag.ingest.guard import GuardedPool
+from docrag.ingest.read import ReadSettings
 from docrag.ingest.render import render_page
-from docrag.ingest.run_local import IngestOptions, Progress, ingest
+from docrag.ingest.run_local import IngestOptions, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
+from docrag.ingest.totals import Progress
 from docrag.pipelines.answer import AskSettings, ask
 from docrag.pipelines.reader import open_reader
 from docrag.pipelines.retrieve import search
@@ -39,6 +43,8 @@ class Library:
     """
 
     def __init__(self, location: str, *, blobs: str | None = None, **settings: Any) -> None:
+        if not location.strip():
+            raise UsageError("the index has no name", "name a folder with --index, as in --index ./library")
         self.location = location
         self._blobs = blobs
         self._settings = settings
@@ -82,13 +88,16 @@ class Library:
     ) -> IngestReport:
         """Bring PDFs into the library: files, folders, globs, fsspec URLs. What is unchanged is skipped unread.
 
-        Raises UsageError where no source is named, and what opening or making the index raises.
+        Raises UsageError where no source is named or Tesseract lacks the language, EnvironmentFault where the disk is full or
+        OCR is demanded and Tesseract missing, and what opening or making the index raises.
         """
+        if isinstance(sources, str | os.PathLike):
+            raise UsageError("sources is a list of names, got one", f"write [{os.fspath(sources)!r}]")
         if not sources:
             raise UsageError("no source is named", "name files, folders, globs or URLs")
         index = self._open_or_create()
         options = IngestOptions(password=password, checksum=checksum, prune=prune)
-        return ingest(index, lambda: self.encoder, [os.fspath(source) for source in sources], self.config, options, progress)
+        return ingest(index, lambda: self.encoder, [os.fsdecode(source) for source in sources], self.config, options, progress)
 
     def search(self, question: str, documents: Sequence[str] = (), k: int | None = None) -> tuple[Hit, ...]:
         """The `k` best pages (default: the configuration's) of `documents`, or of all.
@@ -96,7 +105,8 @@ class Library:
         `documents` are names, path suffixes or globs. Raises UsageError on an empty question or k < 1, UnknownDocument and
         AmbiguousDocument.
         """
-        found = search(self.index, self.encoder, question, self._resolve(documents), self.config.k if k is None else k)
+        inside = self._resolve(documents)
+        found = search(self.index, self.encoder, question, inside, self.config.k if k is None else k)
         return tuple(hit for hit, _ in found)
 
     def ask(
@@ -106,14 +116,19 @@ class Library:
 
         `reader` and `budget_tokens` stand in for the configuration's. Raises as `search` does.
         """
-        spec = reader or self.config.reader
-        settings = AskSettings(spec, self.config.k, budget_tokens or self.config.budget_tokens)
-        opened = open_reader(spec, self.encoder.encode)
-        return ask(self.index, self.encoder, opened, question, self._resolve(documents), settings)
+        inside = self._resolve(documents)
+        asked = replace(self.config, **_given(reader=reader, budget_tokens=budget_tokens))
+        opened = open_reader(asked.reader, self.encoder.encode)
+        settings = AskSettings(asked.reader, asked.k, asked.budget_tokens)
+        return ask(self.index, self.encoder, opened, question, inside, settings)
 
     def documents(self) -> list[DocumentRecord]:
         """The records of all documents."""
         return self.index.documents()
+
+    def document(self, name: str) -> DocumentRecord:
+        """The record of the one document that `name` means. Raises UnknownDocument, AmbiguousDocument."""
+        return self._one(name)
 
     def delete(self, documents: Sequence[str]) -> list[str]:
         """Delete documents with all their names; returns the names that are gone. The files themselves stay."""
@@ -129,42 +144,49 @@ class Library:
 
     def page(self, document: str, page_number: int) -> PageContent:
         """One page as it was read (1-based). Raises UsageError where the document has no such page, or it was not read."""
-        sha256 = self._one(document)
-        self._check_page(sha256, page_number)
-        found = self.index.page_contents([page_point_id(sha256, page_number - 1)])
+        record = self._one(document)
+        self._check_page(record, page_number)
+        found = self.index.page_contents([page_point_id(record.document.sha256, page_number - 1)])
         if not found:
-            raise UsageError(f"page {page_number} of {document!r} could not be read at ingest", "see `docrag show` for why")
+            why = next(
+                (failure.message for failure in record.failures if failure.page_number == page_number), "it is not there"
+            )
+            raise UsageError(f"page {page_number} of {document!r} could not be read at ingest: {why}")
         return found[0]
 
     def page_image(self, document: str, page_number: int, *, long_side_px: int = 1400, password: str | None = None) -> bytes:
         """A page drawn as PNG, in a guarded process. Raises PdfError where it can't be, UsageError on a wrong number."""
-        sha256 = self._one(document)
-        self._check_page(sha256, page_number)
-        path = str(self.index.blobs.path(sha256))
+        record = self._one(document)
+        self._check_page(record, page_number)
+        path = str(self.index.blobs.path(record.document.sha256))
         with GuardedPool(1, self.config.page_timeout_s, self.config.worker_memory_mib) as pool:
             return pool.call(render_page, path, page_number - 1, long_side_px, None, password, self.config.max_page_pixels)
 
-    def _check_page(self, sha256: str, page_number: int) -> None:
-        record = self.index.document(sha256)
-        if record is None or not 1 <= page_number <= record.document.pages:
-            last = record.document.pages if record else 0
-            raise UsageError(f"there is no page {page_number}", f"{self.index.name_of(sha256)} has pages 1 to {last}")
+    def _check_page(self, record: DocumentRecord, page_number: int) -> None:
+        pages = record.document.pages
+        if not 1 <= page_number <= pages:
+            name = self.index.name_of(record.document.sha256)
+            raise UsageError(f"there is no page {page_number}", f"{name} has pages 1 to {pages}")
 
     def _resolve(self, documents: Sequence[str]) -> list[str]:
         if isinstance(documents, str):
             raise UsageError("documents is a list of names, got one text", f"write [{documents!r}]")
         return self.index.resolve_documents(documents)
 
-    def _one(self, document: str) -> str:
+    def _one(self, document: str) -> DocumentRecord:
         found = self._resolve([document])
         if len(found) != 1:
-            raise UsageError(f"{document!r} means {len(found)} documents, one is wanted", "write its full name")
-        return found[0]
+            raise AmbiguousDocument(f"{document!r} means {len(found)} documents, one is wanted", "write its full name")
+        record = self.index.document(found[0])
+        if record is None:
+            raise UnknownDocument(f"the document {document!r} has no record", "ingest it again")
+        return record
 
     def _open_or_create(self) -> LibraryIndex:
         try:
             index = self.index
         except IndexMissing:
+            ReadSettings.from_config(self.config)  # a language that Tesseract lacks must not be what the index is made with
             made = IndexSettings(lane_fingerprints(choose_precision(self.config.precision)), self._read_settings(), self._blobs)
             self._index = LibraryIndex.create(self.location, made)
             return self._index
@@ -176,5 +198,9 @@ class Library:
             )
         return index
 
-    def _read_settings(self) -> ReadSettings:
-        return ReadSettings(self.config.ocr, self.config.lang, self.config.ocr_dpi, TEXT_VERSION)
+    def _read_settings(self) -> StoredReadSettings:
+        return StoredReadSettings(self.config.ocr, self.config.lang, self.config.ocr_dpi, TEXT_VERSION)
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}

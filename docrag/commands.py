@@ -13,8 +13,8 @@ from typing import Any
 from docrag import output
 from docrag.client import Library
 from docrag.errors import UsageError
-from docrag.ingest.run_local import Progress
 from docrag.ingest.sources import STDIN, read_names
+from docrag.ingest.totals import Progress
 
 Result = tuple[Mapping[str, Any], str, int]
 """What a command gives: its JSON, its text, its exit code."""
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _ingest(arguments: argparse.Namespace) -> Result:
     sources: list[str] = []
     for source in arguments.sources:
-        sources += read_names(sys.stdin) if source == STDIN else [source]
+        sources += read_names(sys.stdin.buffer) if source == STDIN else [source]
     settings = {"ocr": arguments.ocr, "lang": arguments.lang, "workers": arguments.workers}
     with Library(arguments.index, blobs=arguments.blobs, **settings) as library, _ingest_bar() as progress:
         report = library.ingest(
@@ -42,15 +42,14 @@ def _ingest(arguments: argparse.Namespace) -> Result:
             progress=progress,
         )
     failed = report.documents.failed or report.pages.failed
-    return report.to_json(), output.report_text(report), 1 if failed else 0
+    return output.report_json(report), output.report_text(report), 1 if failed else 0
 
 
 def _search(arguments: argparse.Namespace) -> Result:
     import time
 
     with Library(arguments.index) as library:
-        library.index  # noqa: B018 -- opened, and the encoder loaded, before the clock starts
-        library.encoder  # noqa: B018
+        _ = library.index, library.encoder  # opened and loaded before the clock starts
         begin = time.perf_counter()
         hits = library.search(arguments.question, arguments.doc, arguments.k)
         milliseconds = round(1000 * (time.perf_counter() - begin), 3)
@@ -101,10 +100,7 @@ def _show(arguments: argparse.Namespace) -> Result:
 
 
 def _show_document(library: Library, name: str) -> Result:
-    (sha256,) = library.index.resolve_documents([name])[:1]
-    record = library.index.document(sha256)
-    if record is None:
-        raise UsageError(f"{name!r} is not in the index")
+    record = library.document(name)
     shown = output.document_json(library.index, record)
     lines = [f"{key}: {value}" for key, value in shown.items() if key != "failures"]
     return shown, "\n".join([*lines, *(output.failure_text(failure) for failure in record.failures)]), 0
@@ -119,7 +115,7 @@ def _delete(arguments: argparse.Namespace) -> Result:
 def _verify(arguments: argparse.Namespace) -> Result:
     with Library(arguments.index) as library:
         report = library.verify(repair=arguments.repair)
-    return report.to_json(), output.verify_text(report), 1 if report.damages and not arguments.repair else 0
+    return report.to_json(), output.verify_text(report), 1 if report.damages else 0
 
 
 def _eval(arguments: argparse.Namespace) -> Result:
@@ -129,7 +125,8 @@ def _eval(arguments: argparse.Namespace) -> Result:
     run_dir = Path(arguments.out)
     with Library(arguments.index, reader=arguments.reader) as library, _bar("questions") as progress:
         summary = evaluate(library, Path(arguments.data), run_dir, options, progress)
-    return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 0
+    failed = not arguments.retrieval_only and summary.scores.scored < summary.scores.questions
+    return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 1 if failed else 0
 
 
 def _score(arguments: argparse.Namespace) -> Result:
@@ -151,7 +148,7 @@ def _demo(arguments: argparse.Namespace) -> Result:
 
     done = run_demo(Path(arguments.out), _to_stderr if arguments.json else _to_stdout)
     result = {
-        "ingest": done.ingest.to_json(),
+        "ingest": output.report_json(done.ingest),
         "answers": [{"question": question.question, **output.answer_json(answer)} for question, answer in done.answers],
         "eval": done.summary.to_json(),
         "report": str(done.report),

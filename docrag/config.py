@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
-import types
 import typing
 import warnings
 from collections.abc import Mapping
@@ -38,16 +38,13 @@ class Config:
     budget_tokens: int = 32_768
 
     def __post_init__(self) -> None:
+        for name, kind in typing.get_type_hints(type(self)).items():
+            _check_type(name, getattr(self, name), kind)
         for name in ("ocr_dpi", "page_timeout_s", "worker_memory_mib", "max_pages", "max_page_pixels", "k", "budget_tokens"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} must be positive, got {getattr(self, name)!r}")
         if self.workers < 0:
             raise UsageError(f"workers must be 0 (one for each core) or more, got {self.workers!r}")
-        hints = typing.get_type_hints(type(self))
-        for name in ("ocr", "precision"):
-            allowed = typing.get_args(hints[name])
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name} is one of {', '.join(allowed)}, got {getattr(self, name)!r}")
 
     @classmethod
     def resolve(
@@ -82,13 +79,23 @@ class Config:
         return asdict(self)
 
 
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    """Raise UsageError unless `value` is what the field `name` holds; to Python True is an int, to a setting it is not."""
+    allowed = typing.get_args(kind)
+    if allowed and value not in allowed:
+        raise UsageError(f"{name} is one of {', '.join(allowed)}, got {value!r}")
+    wanted = str if allowed else (int, float) if kind is float else kind
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise UsageError(f"{name} must be of type {kind.__name__}, got {value!r}")
+
+
 def _unknown(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
 
 
 def _convert(variable: str, text: str, kind: Any) -> Any:
-    if typing.get_origin(kind) in (Literal, types.UnionType):
+    if typing.get_origin(kind) is Literal:
         return text
     try:
         return kind(text)

@@ -17,8 +17,23 @@ SCHEMA_VERSION = 1
 
 
 def to_json_text(result: Mapping[str, Any]) -> str:
-    """One JSON object on one line, with the version of its form."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, **result}, ensure_ascii=False)
+    """One JSON object on one line, with the version of its form; in ASCII, for names need not be UTF-8."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **result})
+
+
+def report_json(report: IngestReport) -> dict[str, Any]:
+    return {**report.to_json(), "failures": [failure_json(failure) for failure in report.failures]}
+
+
+def failure_json(failure: Failure) -> dict[str, Any]:
+    return {
+        "document": failure.document,
+        "page_number": failure.page_number,
+        "stage": failure.stage,
+        "error": failure.error,
+        "message": failure.message,
+        "hint": failure.hint,
+    }
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -50,8 +65,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         },
         "usage": dict(answer.usage),
         "milliseconds": answer.milliseconds,
-        "hits": [hit_json(hit) for hit in answer.hits],
-        "trace": dict(answer.trace),
     }
 
 
@@ -65,7 +78,7 @@ def document_json(index: LibraryIndex, record: DocumentRecord) -> dict[str, Any]
         "status": record.status,
         "ocr_pages": record.ocr_pages,
         "unread_pages": list(record.unread_pages),
-        "failures": [failure.to_json() for failure in record.failures],
+        "failures": [failure_json(failure) for failure in record.failures],
         "completed_at": record.completed_at,
     }
 

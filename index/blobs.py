@@ -143,6 +143,11 @@ class BlobStore:
         return f"{self._root}/{sha256[:2]}/{sha256}.pdf"
 
 
+def absolute_url(url: str) -> str:
+    """A URL as it is, a local path as an absolute one: how an index stores where its PDFs are."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
 def _copy(file: Any, out: Any) -> str:
     """Copy `file` to `out` (None: only read it); returns the sha256 of what went by."""
     digest = hashlib.sha256()

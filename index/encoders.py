@@ -2,7 +2,7 @@
 
 The forward pass is written out (BERT: Devlin et al. 2019; mean pooling and unit length: Reimers and Gurevych 2019), for
 three reasons: no import of transformers (3 s before the first search), one matrix product for queries, keys and values, and
-batches of like length with hardly any padding. The tests hold it against transformers' own `BertModel`.
+batches without padding. The tests hold it against transformers' own `BertModel`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WINDOW_TOKENS = 256  # what the model was trained on; longer texts are embedded window by window
-BATCH_TOKENS = 4096  # measured best for bfloat16 on two cores: 16,384 is a fifth slower
+BATCH_TOKENS = 1536  # its widest intermediate is 5 MB: larger batches fall out of the cache, smaller ones cost overhead
 # CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _SPECIAL_TOKENS = 2
@@ -187,47 +187,57 @@ def _load_weights(precision: str) -> _Weights:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions by falling length, in batches of at most BATCH_TOKENS tokens, padding included."""
+    """Positions by falling length, in batches of at most BATCH_TOKENS tokens."""
     batch: list[int] = []
+    tokens = 0
     for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > BATCH_TOKENS:
+        if batch and tokens + lengths[at] > BATCH_TOKENS:
             yield batch
-            batch = []
+            batch, tokens = [], 0
         batch.append(at)
+        tokens += lengths[at]
     if batch:
         yield batch
 
 
 def _forward(windows: Sequence[Sequence[int]], weights: _Weights) -> NDArray[np.float32]:
-    """The sum of each window's token states: float32 [n_windows, 384] (its direction is that of the mean)."""
+    """The sum of each window's token states: float32 [n_windows, 384] (its direction is that of the mean).
+
+    The windows' tokens stand one after another, [n_tokens, 384], without padding; only attention sees them padded.
+    """
     import torch
 
-    longest = max(map(len, windows))
-    ids = torch.zeros(len(windows), longest, dtype=torch.long)
-    mask = torch.zeros(len(windows), longest, dtype=torch.bool)
-    for row, window in enumerate(windows):
-        ids[row, : len(window)] = torch.tensor(window)
-        mask[row, : len(window)] = True
+    lengths = torch.tensor([len(window) for window in windows])
+    ids = torch.tensor([token for window in windows for token in window])
+    places = torch.arange(int(lengths.max()))
+    mask = places < lengths[:, None]
     with torch.inference_mode():
-        states = _norm(weights.words[ids] + weights.positions[:longest], weights.norm)
-        # Without a mask the CPU's attention kernel is faster, and like lengths often need none.
-        attended = None if bool(mask.all()) else mask[:, None, None, :]
+        states = _norm(weights.words[ids] + weights.positions[places.expand(mask.shape)[mask]], weights.norm)
         for layer in weights.layers:
-            states = _layer_forward(states, attended, layer)
-        return (states.float() * mask[..., None]).sum(1).numpy()
+            states = _layer_forward(states, mask, layer)
+        owners = torch.repeat_interleave(torch.arange(len(windows)), lengths)
+        return torch.zeros(len(windows), _WIDTH).index_add_(0, owners, states.float()).numpy()
 
 
-def _layer_forward(states: torch.Tensor, attended: torch.Tensor | None, layer: _Layer) -> torch.Tensor:
+def _layer_forward(states: torch.Tensor, mask: torch.Tensor, layer: _Layer) -> torch.Tensor:
     import torch.nn.functional as functional
 
-    n, length, _ = states.shape
-    heads = functional.linear(states, *layer.qkv).view(n, length, 3, _HEADS, _WIDTH // _HEADS)
-    query, key, value = heads.permute(2, 0, 3, 1, 4)
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=attended)
-    mixed = mixed.transpose(1, 2).reshape(n, length, _WIDTH)
+    mixed = _attention(functional.linear(states, *layer.qkv), mask)
     states = _norm(states + functional.linear(mixed, *layer.attention_output), layer.attention_norm)
     inner = functional.gelu(functional.linear(states, *layer.intermediate))
     return _norm(states + functional.linear(inner, *layer.output), layer.output_norm)
+
+
+def _attention(qkv: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Each window's tokens attend to one another. `qkv` [n_tokens, 3 x 384]; `mask` bool [n_windows, longest]."""
+    import torch.nn.functional as functional
+
+    n, longest = mask.shape
+    padded = qkv.new_zeros(n, longest, 3 * _WIDTH)
+    padded[mask] = qkv
+    query, key, value = padded.view(n, longest, 3, _HEADS, _WIDTH // _HEADS).permute(2, 0, 3, 1, 4)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+    return mixed.transpose(1, 2)[mask].reshape(-1, _WIDTH)
 
 
 def _norm(states: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docrag.errors import IndexDamaged, IndexFault, IndexMissing, UsageError
-from docrag.index.blobs import BlobStore
+from docrag.index.blobs import BlobStore, absolute_url
 from docrag.index.catalogue import Catalogue
 from docrag.index.location import being_made, create_store, is_folder, is_index, missing, open_store
 from docrag.index.pages import LIGHT_KEYS, failed_page_payload, page_content, page_failure, page_fields, page_payload
@@ -229,11 +229,9 @@ def of_document(sha256: str) -> Where:
 
 def _checked_blobs(url: str | None) -> str | None:
     """A place for blobs that fsspec can use, a local one as an absolute path; raises UsageError."""
-    if url is None:
-        return None
-    absolute = url if "://" in url else str(Path(url).absolute())
-    BlobStore(absolute).close()
-    return absolute
+    if url is not None:
+        BlobStore(url).close()
+    return None if url is None else absolute_url(url)
 
 
 def _write_settings(store: Store, settings: IndexSettings) -> None:

@@ -22,7 +22,7 @@ _PRINTED = r"(\d{1,4}|[ivxl]{1,7})"
 _PAGE_NUMBERS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?:.*\W)?(?:page|p\.|slide)\s*{_PRINTED}(?:\s*(?:of|/)\s*\d{{1,4}})?(?:\W.*)?",
+        rf"(?:.*\W)?(?:page|p\.|slide)\s*:?\s*{_PRINTED}(?:\s*(?:of|/)\s*\d{{1,4}})?(?:\W.*)?",
         r"(\d{1,4})\s*(?:of|/)\s*\d{1,4}",
         rf"[-–—|\[(]?\s*{_PRINTED}\s*[-–—|\])]?",
         r"(\d{1,4})\s*[|•·–—]\s*\S.*",
@@ -88,10 +88,10 @@ def find_printed_number(rows: Sequence[Row], height_pt: float) -> str | None:
 
 
 def _margin_texts(rows: Sequence[Row], height_pt: float) -> Iterator[str]:
-    """Each row on the margins, the lowest first, and then its cells."""
-    for row in sorted(rows, key=lambda row: -row.box[3]):
+    """Each row on the margins, and the lowest of the page wherever it is, from below; and after each row its cells."""
+    for place, row in enumerate(sorted(rows, key=lambda row: -row.box[3])):
         middle = (row.box[1] + row.box[3]) / 2 / height_pt
-        if not MARGIN <= middle <= 1 - MARGIN:
+        if place == 0 or not MARGIN <= middle <= 1 - MARGIN:
             yield row.text
             yield from (" ".join(word.text for word in cell) for cell in cells_of(row))
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
 from docrag.errors import EnvironmentFault, PdfCrash, UsageError
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MIN_CONFIDENCE = 30  # of 100; below are specks, lines and logos
+_RULES = frozenset("|_=~—–[]{}<>«»\\ ")  # what the lines of a table or frame are read as
+_LINE, _WORD = 4, 5  # levels of Tesseract's table
+_COLUMNS = ("level", "block_num", "par_num", "left", "top", "width", "height", "conf", "text")
 _CONFIG = "--oem 1 --psm 3"
 _INSTALL = "install it (Debian: apt-get install tesseract-ocr), or go on without: --ocr never"
 
@@ -60,21 +65,28 @@ def read_image(image: Image, region: Box, lang: str, timeout_s: int) -> list[Wor
 def _words(data: dict[str, list[Any]], region: Box, size_px: tuple[int, int]) -> list[Word]:
     x_scale, y_scale = (region[2] - region[0]) / size_px[0], (region[3] - region[1]) / size_px[1]
     blocks: dict[tuple[int, int], int] = {}
-    found: list[Word] = []
-    line, line_size = -1, 0.0
-    columns = zip(
-        *(data[name] for name in ("level", "block_num", "par_num", "left", "top", "width", "height", "conf", "text")),
-        strict=True,
-    )
-    for level, block, paragraph, left, top, width, height, confidence, text in columns:
+    lines: dict[int, list[Word]] = {}
+    line = -1
+    for level, block, paragraph, left, top, width, height, confidence, text in zip(
+        *(data[name] for name in _COLUMNS), strict=True
+    ):
         if level == _LINE:
-            line, line_size = line + 1, height * y_scale
-        elif level == _WORD and confidence >= MIN_CONFIDENCE and str(text).strip():
+            line += 1
+        elif level == _WORD and confidence >= MIN_CONFIDENCE and not _RULES.issuperset(str(text)):
             number = blocks.setdefault((block, paragraph), len(blocks))
             x0, y0 = region[0] + left * x_scale, region[1] + top * y_scale
             box = (x0, y0, x0 + width * x_scale, y0 + height * y_scale)
-            found += split_word(Word(str(text), box, number, line, line_size, bold=False))
-    return found
+            lines.setdefault(line, []).extend(split_word(Word(str(text), box, number, line, 0.0, bold=False)))
+    return [word._replace(size=size) for words in lines.values() for size in (_font_size(words),) for word in words]
 
 
-_LINE, _WORD = 4, 5  # levels of Tesseract's table
+def _font_size(line: Sequence[Word]) -> float:
+    """About the size of the font that a line was set in: a word's ink is as high as its letters reach up and down."""
+    sizes = [(word.box[3] - word.box[1]) / _reach(word.text) for word in line if any(map(str.isalnum, word.text))]
+    return median(sizes) if sizes else line[0].box[3] - line[0].box[1]
+
+
+def _reach(text: str) -> float:
+    """The height of a word's ink as a share of its font's size."""
+    up = 0.72 if any(c in "bdfhklt()[]{}|/" or c.isupper() or c.isdigit() for c in text) else 0.52
+    return up + (0.22 if any(c in "gjpqy()[]{}|/" for c in text) else 0.0)

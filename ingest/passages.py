@@ -106,12 +106,14 @@ def _pieces(all_rows: Sequence[Row], words: Sequence[Word]) -> Iterator[_Piece]:
 
 
 def _body_size(words: Sequence[Word]) -> float:
-    """The font size that most letters of the page have, in half points."""
-    letters: dict[float, int] = {}
-    for word in words:
-        size = round(2 * word.size) / 2
-        letters[size] = letters.get(size, 0) + len(word.text)
-    return max(letters, key=lambda size: letters[size], default=0.0)
+    """The font size that half of the page's letters do not exceed; to OCR, numbers in a table reach up to its lines."""
+    sizes = sorted((word.size, sum(map(str.isalpha, word.text))) for word in words)
+    half = sum(letters for _, letters in sizes) / 2
+    for size, letters in sizes:
+        half -= letters
+        if half <= 0:
+            return size
+    return 0.0
 
 
 def _kind(rows: Sequence[Row], body_size: float, mostly_bold: bool) -> RegionKind:

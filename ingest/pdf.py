@@ -95,7 +95,7 @@ def _too_large() -> PdfTooLarge:
 def forget_complaints() -> None:
     import pymupdf
 
-    pymupdf.TOOLS.reset_mupdf_warnings()  # they pile up otherwise
+    pymupdf.TOOLS.mupdf_warnings(reset=True)  # with the counts of repeated ones, which come late; they pile up otherwise
 
 
 def complaints() -> str:
@@ -124,8 +124,15 @@ def draw(displaylist: pymupdf.DisplayList, clip: Box, scale: float, max_pixels: 
     """The part `clip` (points) of a page at `scale` pixels a point, or less where it would have more than `max_pixels`."""
     import pymupdf
 
-    area = (clip[2] - clip[0]) * (clip[3] - clip[1])
-    scale = min(scale, math.sqrt(max_pixels / max(area, 1e-9)) * 0.999)  # whole pixels are rounded outwards
+    area = pymupdf.Rect(clip)
+    scale = min(scale, math.sqrt(max_pixels / (area.width * area.height)))
+    while _pixels(area * pymupdf.Matrix(scale, scale)) > max_pixels:  # whole pixels are rounded outwards
+        scale *= 0.97
     matrix = pymupdf.Matrix(scale, scale)
     colours = pymupdf.csGRAY if grey else pymupdf.csRGB
-    return displaylist.get_pixmap(matrix=matrix, colorspace=colours, alpha=0, clip=pymupdf.Rect(clip))
+    return displaylist.get_pixmap(matrix=matrix, colorspace=colours, alpha=0, clip=area)
+
+
+def _pixels(area: pymupdf.Rect) -> int:
+    whole = area.irect
+    return whole.width * whole.height

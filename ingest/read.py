@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pymupdf
 
 CHUNK_PAGES = 8
-PICTURE_SHARE = 0.25  # of the page's area, from which a picture on a page that has a layer is read as well
+PICTURE_SHARE = 0.05  # of the page's area, from which a picture on a page that has a layer is read as well: see LOG.md
 SCANT_WORDS = 20  # a layer of fewer, on a page that pictures fill, is a caption or a stamp: the page is read by OCR
 _FULL_SHARE = 0.5
 _OVERVIEW_PX = 100  # long side of the picture that tells whether a page without words is blank

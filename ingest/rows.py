@@ -15,7 +15,7 @@ from docrag.types import Box
 WIDE_GAP = 1.0  # of the font size, between two words: the cells of a table; blanks are 0.25 to 0.5
 _PARAGRAPH_GAP = 0.8  # of the row's height, white below it
 _BLANK_LINE_GAP = 0.3  # the same where the layer has a line of blanks there
-_SIZE_CHANGE = 1.12
+_SIZE_CHANGE = 1.15
 
 
 @dataclass(frozen=True, slots=True)

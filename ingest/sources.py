@@ -10,17 +10,19 @@ import glob
 import os
 import re
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from docrag.errors import EnvironmentFault
+from docrag.index.location import MARKER
 from docrag.types import Failure
 
 STDIN = "-"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _GLOB = re.compile(r"[*?\[]")
+_PDF_URL = re.compile(r"\.pdf(\?|$)", re.IGNORECASE)  # asking a web server whether such a thing is a folder loads all of it
 _COPY_BYTES = 1 << 20
 
 
@@ -41,11 +43,11 @@ def is_url(name: str) -> bool:
     return bool(_URL.match(name))
 
 
-def read_names(stream: IO[str]) -> tuple[str, ...]:
+def read_names(stream: IO[bytes]) -> tuple[str, ...]:
     """The names in a list: separated by NUL where it holds one (names may hold newlines), else one a line."""
-    text = stream.read()
-    names = text.split("\0") if "\0" in text else text.splitlines()
-    return tuple(name for name in names if name.strip())
+    data = stream.read()
+    names = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    return tuple(os.fsdecode(name) for name in names if name.strip())
 
 
 def find_sources(names: Iterable[str]) -> Iterator[SourceFile | Failure]:
@@ -65,31 +67,61 @@ def find_sources(names: Iterable[str]) -> Iterator[SourceFile | Failure]:
 
 @contextlib.contextmanager
 def local_copy(source: SourceFile) -> Generator[Path]:
-    """The path to read `source` from: its own, or that of a temporary copy of a remote one.
+    """The path to read `source` from: its own, a temporary link where that is no UTF-8, a temporary copy of a remote one.
 
     Raises OSError where it can't be read, EnvironmentFault where fsspec lacks a package for the URL.
     """
-    if not source.is_remote:
+    if not source.is_remote and _is_utf8(source.name):
         yield Path(source.name)
         return
     with tempfile.TemporaryDirectory(prefix="docrag-source-") as folder:
-        path = Path(folder) / "remote.pdf"
-        files, remote = _filesystem(source.name)
-        with files.open(remote, "rb") as incoming, path.open("wb") as outgoing:
-            while block := incoming.read(_COPY_BYTES):
-                outgoing.write(block)
+        path = Path(folder) / "source.pdf"
+        if source.is_remote:
+            _download(source.name, path)
+        else:
+            path.symlink_to(source.name)  # MuPDF takes no other names
         yield path
 
 
 def is_gone(name: str) -> bool:
     """Whether nothing is there under `name` any more; False where that can't be told (a server that does not answer)."""
     if not is_url(name):
-        return not os.path.lexists(name)
+        return _is_gone_locally(name)
     try:
         files, path = _filesystem(name)
         return not files.exists(path)
     except Exception:  # noqa: BLE001 -- fsspec's many file systems raise what their libraries raise
         return False
+
+
+def _is_gone_locally(name: str) -> bool:
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it may be there, where we may not look
+        return False
+    return False
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a file name of other bytes, which Python keeps as lone surrogates
+        return False
+    return True
+
+
+def _download(url: str, path: Path) -> None:
+    files, remote = _filesystem(url)
+    try:
+        with files.open(remote, "rb") as incoming, path.open("wb") as outgoing:
+            while block := incoming.read(_COPY_BYTES):
+                outgoing.write(block)
+    except OSError:
+        raise
+    except Exception as error:  # fsspec's many file systems raise what their libraries raise
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def source_failure(name: str, message: str, hint: str = "", *, error: str = "SourceMissing", retriable: bool = True) -> Failure:
@@ -141,7 +173,7 @@ def _local_file(path: str) -> SourceFile | Failure:
 
 
 def _walk(folder: str) -> Iterator[str | Failure]:
-    """The PDF files below `folder`; a folder that links lead to again is not entered twice."""
+    """The PDF files below `folder`; a folder that links lead to again is not entered twice, an index of docrag not at all."""
     entered: set[tuple[int, int]] = set()
     closed: list[OSError] = []
     for root, folders, files in os.walk(folder, followlinks=True, onerror=closed.append):
@@ -150,6 +182,9 @@ def _walk(folder: str) -> Iterator[str | Failure]:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
+        if MARKER in files:
+            folders.clear()  # the PDFs in there are copies of its own
+            continue
         folders.sort()
         yield from (os.path.join(root, file) for file in sorted(files) if file.lower().endswith(".pdf"))
     for error in closed:
@@ -160,19 +195,22 @@ def _walk(folder: str) -> Iterator[str | Failure]:
 
 def _find_remote(url: str) -> Iterator[SourceFile | Failure]:
     files, path = _filesystem(url)
-    protocol = url.split("://", 1)[0]
-    paths: Sequence[str]
-    if _GLOB.search(path):
+    first, chain, rest = url.partition("::")  # as in zip://folder::https://host/archive.zip
+    if _is_remote_glob(first):
         paths = sorted(files.glob(path))
-    elif files.isdir(path):
+    elif not _PDF_URL.search(first) and files.isdir(path):
         paths = sorted(found for found in files.find(path) if found.lower().endswith(".pdf"))
     else:
-        paths = [path]
+        yield _remote_file(files, path, url)
+        return
     if not paths:
         yield source_failure(url, "no PDF there", "name a folder with .pdf files in it, or the files themselves")
     for found in paths:
-        name = found if is_url(found) else f"{protocol}://{found}"
-        yield _remote_file(files, found, name)
+        yield _remote_file(files, found, (found if is_url(found) else f"{first.split('://')[0]}://{found}") + chain + rest)
+
+
+def _is_remote_glob(url: str) -> bool:
+    return "*" in url if url.lower().startswith("http") else bool(_GLOB.search(url))  # on the web "?" begins a query
 
 
 def _remote_file(files: Any, path: str, name: str) -> SourceFile | Failure:
@@ -188,7 +226,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     import fsspec.core
 
     try:
-        files, path = fsspec.core.url_to_fs(url)
+        found: tuple[Any, str] = fsspec.core.url_to_fs(url)  # pyright: ignore[reportUnknownVariableType]
     except (ImportError, ValueError) as error:
         raise EnvironmentFault(f"no file system for {url}: {error}", "install the package that fsspec names") from error
-    return files, path
+    return found

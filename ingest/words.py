@@ -101,7 +101,7 @@ def union(boxes: Iterable[Box]) -> Box:
 _MOJIBAKE = re.compile("[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac.|\\(cid:\\d+\\)")
 _VOWELS = frozenset("aeiouy")
 MAX_BAD_SHARE = 0.25
-MIN_LETTERS, MIN_VOWEL_SHARE = 100, 0.2  # of Latin letters; running text of any language has 0.3 or more
+MIN_LETTERS, MIN_VOWEL_SHARE = 100, 0.2  # of Latin letters; real text has 0.3 or more, in any language; shifted text 0.15
 
 
 def is_garbage(text: str) -> bool:

@@ -18,6 +18,7 @@ _FORM_VERBS = (
     r"(?:(?:and|directly|please)\s+)*"
     r"(?:answer|enumerate|express|format|give|here|list|note|output|present|provide|return|round|save|the|write|your)\b"
 )
+MAX_FORM_CHARS = 4_000  # a longer question is a pasted text, and is left as it is
 _FORM_WORDS = (
     r"answer|ascending|billions?|count|decimals?|descending|directly|float|format\w*|int|integers?|lists?|millions?|nearest|order"
     r"|percents?|percentage|round\w*|string|units?|yes"
@@ -54,7 +55,10 @@ class FusedPage:
 
 def question_text(question: str) -> str:
     """What is searched for: `question` without sentences on the form of its answer, or all of it where nothing else is left."""
-    return _FORM_SENTENCE.sub("", question.strip()).strip() or question.strip()
+    text = question.strip()
+    if len(text) > MAX_FORM_CHARS:
+        return text
+    return _FORM_SENTENCE.sub("", text).strip() or text
 
 
 def fuse(

@@ -72,7 +72,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             r"\b(?:which|what)\s+(?:person|officer|director|manager|author|judge|scientist)\b",
         ),
     ),
-    ("count", _any(r"\bhow\s+(?:many|steps)\b", r"\bwhat\s+(?:is|was)\s+the\s+(?:total\s+)?number\s+of\b")),
+    ("count", _any(r"\bhow\s+many\b", r"\bwhat\s+(?:is|was)\s+the\s+(?:total\s+)?number\s+of\b")),
     (
         "money",
         _any(
@@ -95,6 +95,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         ),
     ),
     ("title", _any(rf"\btitle\s+of\s+(?:the|this)\s+(?:\w+\s+)?{_DOCUMENT}\b")),
+    ("text", _any(r"\bwhat\s+(?:type|kind|sort)\s+of\b")),
     ("value", _any(r"\bwhat(?:'s|\s+is|\s+was|\s+were)\b", r"^what\s+(?:\w+\s+){1,4}(?:is|was|does|did)\b")),
 )
 
@@ -123,11 +124,12 @@ _PARTS = (
     r"tables?|pages?|slides?|times|sections?|subsections?|chapters?|references?|columns?|rows?|lines?|steps?|examples?|"
     r"quotes?|quotations?|words|types?|kinds?|questions?|signatures?|exhibits?|urls?"
 )
+_NO_VERB = r"(?!(?:do|does|did|is|are|was|were|has|have|had|can|will|in|of|on|at)\b)"
 REFUSALS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("it is about what is drawn, not written", _any(rf"\b(?:{_SEEN})\b")),
     (
         "it asks to count parts of the document",
-        _any(rf"\bhow\s+many\s+(?:\w+\s+){{0,3}}(?:{_PARTS})\b", r"\b(?:which\s+pages?|on\s+what\s+page)\b"),
+        _any(rf"\bhow\s+many\s+(?:{_NO_VERB}\w+\s+){{0,3}}(?:{_PARTS})\b", r"\b(?:which\s+pages?|on\s+what\s+page)\b"),
     ),
     (
         "it asks for arithmetic",
@@ -153,6 +155,11 @@ COMPARING = re.compile(
 )
 SCALE = re.compile(
     r"\b(?:in|usd|us\$|\$|how\s+many)\s+(?:usd\s+|us\s+|eur\s+|gbp\s+)?(thousand|million|billion|trillion)s?\b", re.IGNORECASE
+)
+UNIT_ASIDE = re.compile(
+    r",?\s*\(?\bin\s+(?:usd\s+|us\s+|eur\s+|gbp\s+)?(?:thousand|million|billion|trillion)s?(?:\s+of)?"
+    r"(?:\s+(?:us\s+)?(?:dollars|euros|pounds|usd|eur|gbp|rupees|yen))?\)?",
+    re.IGNORECASE,
 )
 BARE = _any(r"\b(?:integer|int|float)\b")
 DATE_FORM = _any(r"YYYY-MM(?:-DD)?")

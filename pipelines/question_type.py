@@ -53,7 +53,7 @@ def analyse(question: str) -> Asked:
     asks = _without_asides(whole)
     kind = _kind(asks)
     scale = patterns.SCALE.search(whole)
-    if scale and kind in ("value", "text", "count"):
+    if scale and kind in ("value", "text"):
         kind = "money"
     wanted = tuple(dict.fromkeys(content_terms(asks)))
     return Asked(
@@ -75,13 +75,17 @@ def analyse(question: str) -> Asked:
 
 
 def _without_asides(whole: str) -> str:
-    """The question itself, without how the answer is to be written, 'according to the report', and which page is meant."""
+    """The question itself, without how and in what unit to answer, 'according to the report', and which page is meant."""
     asks = patterns.PREAMBLE.sub("", patterns.INSTRUCTION.sub(" ", whole)).strip() or whole
-    return " ".join(patterns.PAGE_PHRASE.sub(" ", asks).split()) or asks
+    bare = patterns.UNIT_ASIDE.sub(" ", patterns.PAGE_PHRASE.sub(" ", asks))
+    return " ".join(bare.split()) or asks
 
 
 def _kind(asks: str) -> Kind:
-    return next((kind for kind, pattern in patterns.KINDS if pattern.search(asks)), "text")
+    for kind, pattern in patterns.KINDS:
+        if pattern.search(asks):
+            return kind
+    return "text"
 
 
 def _date_format(whole: str) -> DateFormat:
@@ -107,4 +111,4 @@ def _names(asks: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
         return ()
     capital = [word for word in asks.split()[1:] if re.match(r"[\"'“‘(]?[^\W\d_]", word) and word.lstrip("\"'“‘(")[0].isupper()]
     found = dict.fromkeys(term for word in capital for term in terms(word) if term not in STOP_TERMS)
-    return tuple(term for term in found if term in wanted)
+    return tuple(term for term in found if term in wanted and not term[0].isdigit())

@@ -22,12 +22,12 @@ class Reader(Protocol):
 
 
 def open_reader(spec: str, encode: Encode | None = None) -> Reader:
-    """The reader that `spec` names; `encode` lets `quote` prefer sentences that mean what the question means.
+    """The reader that `spec` names; raises UsageError on a spec that no reader answers to.
 
-    Raises UsageError on a spec that no reader answers to.
+    `encode` is there for readers that compare texts by meaning. `quote` does not: see its docstring.
     """
     from docrag.pipelines.quote import QuoteReader
 
     if spec == "quote":
-        return QuoteReader(encode)
+        return QuoteReader()
     raise UsageError(f"no reader is called {spec!r}", "the reader of this version is 'quote' (extractive, no model)")

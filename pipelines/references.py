@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from docrag.ingest.labels import consistent_numbers
 from docrag.types import DocumentOutline
 
 ReferenceKind = Literal["page", "position", "label", "caption", "front"]
 
 # A range longer than this is a slip or an attack ("pages 1-999999"), and would say nothing about where to look anyway.
 MAX_RANGE = 200
+# What is longer is a pasted text, and would take the square of its length.
+MAX_QUESTION_CHARS = 4_000
 # "The author" points to the first page, but not as "the cover" does.
 FRONT_STRENGTH = 0.5
 
@@ -38,11 +41,9 @@ _CARDINALS = _counting(_UNITS, _TEENS, _TENS)
 _ORDINALS = _counting(_UNIT_ORDINALS, _TEEN_ORDINALS, tuple(f"{word[:-1]}ieth" for word in _TENS))
 _ROMAN_DIGITS = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 _ROMAN = re.compile(r"(?=[ivxlc])c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})")
-_CAPTION_WORDS = {
-    **{word: word for word in ("table", "figure", "chart", "graph", "exhibit", "diagram", "algorithm", "box", "map", "scheme")},
-    "tbl": "table",
-    "fig": "figure",
-}
+_EXHIBITS = ("table", "figure", "chart", "graph", "exhibit", "diagram", "algorithm", "box", "map", "scheme", "image", "photo")
+_CAPTION_WORDS = (*_EXHIBITS, "plate", "listing", "appendix", "tbl", "fig")
+_SHORT_FOR = {"tbl": "table", "fig": "figure"}
 
 
 def _one_of(words: Iterable[str]) -> str:
@@ -77,10 +78,11 @@ _CAPTION_WORD = re.compile(
 _BEFORE_COVER = re.compile(rf"(?:\b(?:as|{_one_of(_ORDINALS)})|[0-9])\s+$", re.IGNORECASE)
 # What the first page of a paper, deck, report or filing says of the document as a whole.
 _FRONT_MATTER = re.compile(
-    r"\b(?:abstract|affiliations?|arxiv|authors?|case (?:number|no)|co-?authors?|defendants?|docket|doi|filing (?:date|id)|petitioners?"
-    r"|plaintiffs?|presenters?|publishers?|respondent in|who (?:prepared|presented|published|wrote))\b"
-    r"|\b(?:court|date|subtitle|title|version|web ?(?:link|site)|link|url|year)\b.{0,12}\b(?:of|for|to)\b(?: \w+)?"
-    r" (?:article|brochure|document|guide|manual|paper|presentation|report|slides?|deck)\b",
+    r"\b(?:abstract|arxiv|case (?:number|no)|defendants?|docket|doi|filing (?:date|id)|petitioners?|plaintiffs?|presenters?)\b"
+    r"|\b(?:how many|list|name|names of|who|whose)\b.{0,20}\b(?:co-?)?authors?\b"
+    r"|\bwho (?:is the publisher|prepared|presented|published|wrote)\b"
+    r"|\b(?:court|date|subtitle|title|url|version|web ?(?:link|site)|year)\b.{0,12}\b(?:for|of|to)\b(?: \w+)?"
+    r" (?:article|brochure|deck|document|guide|manual|paper|presentation|report|slides?)\b",
     re.IGNORECASE,
 )
 # A lone letter counts as a capital only: "Figure A", never "figure a plan"; "Table I", but not "which figure I should use".
@@ -98,8 +100,8 @@ class Reference:
     """One page, table or figure that a question names.
 
     `kind` "page": the number `value` as a position or as printed; "position": a position from 1, or from the end as -1, -2;
-    "label": as printed only ("xii", "a-3"); "caption": a key as in `DocumentOutline.captions` ("table 2"); "front": what a first
-    page says of the document itself, as its author, which `value` names.
+    "label": as printed only ("xii", "a-3"); "caption": a key as in `DocumentOutline.captions` ("table 2"); "front": what a
+    first page says of the document itself, as `value` names it ("title of the report").
     """
 
     kind: ReferenceKind
@@ -107,7 +109,8 @@ class Reference:
 
 
 def find_references(question: str) -> tuple[Reference, ...]:
-    """The references in `question`, each once, in a fixed order; empty where it names no page, table or figure."""
+    """The references in the first 4,000 characters of `question`, each once, in a fixed order; empty where there are none."""
+    question = question[:MAX_QUESTION_CHARS]
     found: dict[Reference, None] = {}
     for finder in (_named_pages, _counted_pages, _covers, _captions):
         found.update(dict.fromkeys(finder(question)))
@@ -143,8 +146,12 @@ def roman_value(text: str) -> int | None:
 
 
 def _named_pages(question: str) -> Iterator[Reference]:
+    end = 0
     for match in _PAGE_WORD.finditer(question):
-        for value in _list_at(question, match.end(), _PAGE_NUMBER)[0]:
+        if match.start() < end:
+            continue
+        values, end = _list_at(question, match.end(), _PAGE_NUMBER)
+        for value in values:
             number = parse_number(value)
             yield Reference("label", value.lower()) if number is None else Reference("page", str(number))
 
@@ -188,7 +195,7 @@ def caption_key(word: str, number: str) -> str:
     """How a table or figure is known: "Fig", "4(a)" -> "figure 4a"; "Table", "II" -> "table 2"."""
     roman = roman_value(number) if number.isupper() and number not in {"C", "L", "X"} else None
     plain = str(roman) if roman else re.sub(r"[()\s]", "", number.lower())
-    return f"{_CAPTION_WORDS.get(word.lower(), word.lower())} {plain}"
+    return f"{_SHORT_FOR.get(word.lower(), word.lower())} {plain}"
 
 
 def _list_at(text: str, start: int, item: re.Pattern[str]) -> tuple[list[str], int]:
@@ -234,7 +241,9 @@ def _pages_meant(reference: Reference, outline: DocumentOutline) -> Iterator[int
 
 
 def _printing(value: str, outline: DocumentOutline) -> Iterator[int]:
-    for page_index, names in enumerate(zip(outline.page_labels, outline.printed_numbers, strict=True)):
+    # What was read off a page's margin may be a chapter or a quantity: the document's other pages tell.
+    printed = consistent_numbers(outline.printed_numbers)
+    for page_index, names in enumerate(zip(outline.page_labels, printed, strict=True)):
         if any(name is not None and name.strip().lower() == value for name in names):
             yield page_index
 

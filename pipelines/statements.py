@@ -1,8 +1,8 @@
 """Financial ratios that no page names, and the statements whose figures they are computed from.
 
-"What is the return on assets?" stands on no page of an annual report: net income is in the income statement, total assets in the
-balance sheet. So such a question also looks for those statements, by the line items that all of them print. This is plain
-accounting, as any textbook has it.
+"What is the return on assets?" stands on no page of an annual report: net income is in the income statement, total assets in
+the balance sheet. So such a question looks for those statements as well, by the line items that all of them print. This is
+plain accounting, as any textbook has it.
 """
 
 from __future__ import annotations
@@ -10,25 +10,38 @@ from __future__ import annotations
 import re
 
 _LINE_ITEMS = {
-    "balance sheet": "consolidated balance sheets total current assets total assets accounts payable total current liabilities "
-    "total liabilities stockholders shareholders equity",
-    "income statement": "consolidated statements of income operations net sales revenues cost of sales operating income interest "
-    "expense income before taxes provision for income taxes net income earnings per share",
-    "cash flow statement": "consolidated statements of cash flows operating activities depreciation and amortization purchases of "
-    "property plant and equipment investing activities financing activities net increase in cash",
+    "balance sheet": (
+        "consolidated balance sheets total current assets total assets accounts payable total current liabilities "
+        "total liabilities stockholders shareholders equity"
+    ),
+    "income statement": (
+        "consolidated statements of income operations net sales revenues cost of sales operating income interest expense "
+        "income before taxes provision for income taxes net income earnings per share"
+    ),
+    "cash flow statement": (
+        "consolidated statements of cash flows operating activities depreciation and amortization purchases of property "
+        "plant and equipment investing activities financing activities net increase in cash"
+    ),
 }
+_DAYS = r"days? (?:\w+ ){1,2}outstanding|d[ips]o|cash conversion"
+_RETURNS = r"returns? on|ro(?:a|e(?! v)|i|ce|ic)"
+# Words with other meanings (staff turnover, page margins, to leverage, a storm's coverage) count by their neighbours.
 _RATIO = re.compile(
-    r"\b(?:ratios?|turnover|margins?|returns? on|ro(?:a|e|i|ce|ic)|ebitda?|d[ips]o|days? (?:\w+ ){1,2}outstanding"
-    r"|cash conversion|coverage|leverage|gearing|liquidity|working capital|free cash flow|tax rate|payout|capex"
-    r"|capital expenditures?)\b",
+    rf"\b(?:{_DAYS}|{_RETURNS}|ratios?|ebitda?|gearing|working capital|free cash flow|tax rate|capex|capital expenditures?"
+    r"|(?:assets?|capital|equity|inventory|payables?|receivables?|stock) turnover"
+    r"|(?:gross|net|operating|profit) (?:\w+ )?margins?"
+    r"|(?:debt|dividend|interest) (?:service )?coverage|financial leverage|dividend payout)\b",
     re.IGNORECASE,
 )
 _NEEDED_FOR = {
-    "balance sheet": r"turnover|returns? on|ro(?:a|e|i|ce|ic)|assets?|liabilit(?:y|ies)|equity|debt|leverage|gearing|working capital"
-    r"|current ratio|quick ratio|liquidity|outstanding|d[ips]o|conversion|cash (?:ratio|balance)|operating cash flow ratio|inventory"
-    r"|receivables?|payables?",
-    "income statement": r"turnover|margins?|returns? on|ro(?:a|e|i|ce|ic)|ebitda?|profit|income|earnings|revenues?|sales|expenses?"
-    r"|days? (?:\w+ ){1,2}outstanding|d[ips]o|conversion|coverage|tax|payout|costs?|r&d",
+    "balance sheet": (
+        rf"{_DAYS}|{_RETURNS}|turnover|assets?|liabilit(?:y|ies)|equity|debt|leverage|gearing|working capital|liquidity"
+        r"|inventory|(?:cash|current|operating cash flow|quick) ratio|cash balance|receivables?|payables?"
+    ),
+    "income statement": (
+        rf"{_DAYS}|{_RETURNS}|turnover|margins?|ebitda?|profit|income|earnings|revenues?|sales|expenses?|costs?|coverage|tax|payout"
+        r"|r&d"
+    ),
     "cash flow statement": r"cash flows?|ebitda|capex|capital expenditures?|depreciation|amortization|payout|dividends?",
 }
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from docrag.pipelines.extract.page_view import PageView
-from docrag.pipelines.question_type import Asked
 from docrag.pipelines.extract.terms import STOP_TERMS
+from docrag.pipelines.question_type import Asked
 
 How = Literal["cell", "pair", "sentence", "list"]
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _NEAR = 0.7  # what a term counts that stands in the heading or next sentence, not in the sentence or row itself
 _ON_PAGE = 0.3
 _VAGUE = 0.25
@@ -70,7 +72,7 @@ def support(asked: Asked, weights: Mapping[str, float], local: frozenset[str], n
         if term in local:
             met += weight
             within += weight
-        elif term in near or term in view.titles:
+        elif term in near or term in view.titles or term in view.named or term in view.years:
             met += _NEAR * weight
         elif term in view.spoken:
             met += _ON_PAGE * weight
@@ -81,9 +83,14 @@ def support(asked: Asked, weights: Mapping[str, float], local: frozenset[str], n
 
 def _broken(asked: Asked, local: frozenset[str], near: frozenset[str], view: PageView) -> str:
     """The first of the question's constraints that this evidence does not meet."""
+    years = {term for term in local if _YEAR.fullmatch(term)}
+    other_years = bool(years) and years.isdisjoint(asked.exact)
     for term in asked.exact:
-        if term not in local and term not in near and term not in view.titles:
+        undated = not other_years and term in view.years
+        if term not in local and term not in near and term not in view.titles and not undated:
             return f"{term} is not said of it"
+        if other_years and term not in local and _YEAR.fullmatch(term):
+            return f"it is of another year than {term}"
     for term in asked.stated:
         if term not in local:
             return f"it does not say '{term}'"

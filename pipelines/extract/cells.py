@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from docrag.pipelines.extract.candidates import Candidate, label_fit, support
+from docrag.pipelines.extract.candidates import Candidate, label_fit, support, terms_of
 from docrag.pipelines.extract.page_view import PageView
-from docrag.pipelines.question_type import Asked
 from docrag.pipelines.extract.rows import Cell, Row, overlap
 from docrag.pipelines.extract.values import find_values, is_numeric_cell, write_answer
+from docrag.pipelines.question_type import Asked
 
 _HEAD_ROWS = 3  # rows of column heads, at most
 _LOOK_UP = 60  # rows above a cell in which its heads are looked for
@@ -28,12 +28,13 @@ _LONG_LABEL = 14  # words: what is longer is running text, no label
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A value cell with its row's number, the cells that label it, its column's heads, and what stands over the table."""
+    """A value cell with its row's number, the cells that label it, the words of its column's heads, and what
+    stands over the table."""
 
     row: int
     cell: Cell
     labels: tuple[Cell, ...]
-    heads: tuple[Cell, ...]
+    heads: tuple[int, ...]
     over: tuple[Cell, ...]
 
 
@@ -75,25 +76,27 @@ def _answers(asked: Asked, cell: Cell) -> bool:
 def _place(view: PageView, number: int, at: int) -> _Place:
     row = view.rows[number]
     labels = tuple(cell for cell in row.cells[:at] if not is_numeric_cell(cell.text))
-    heads = tuple(_heads(view.rows, number, row.cells[at]))
+    heads = tuple(_heads(view, number, row.cells[at]))
     over = tuple(_over(view.rows, number, row))
     return _Place(number, row.cells[at], labels, heads, over)
 
 
-def _heads(rows: tuple[Row, ...], number: int, cell: Cell) -> Iterator[Cell]:
-    """The cells above that stand over `cell`, in rows without values: the nearest few, on lines that follow on one another."""
+def _heads(view: PageView, number: int, cell: Cell) -> Iterator[int]:
+    """The words above that stand over `cell`, in rows without values: the nearest few, on lines that follow on one another."""
     found = 0
-    edge = rows[number].y0
-    for above in reversed(rows[max(0, number - _LOOK_UP) : number]):
+    row = view.rows[number]
+    edge = row.y0
+    for above in reversed(view.rows[max(0, number - _LOOK_UP) : number]):
         height = above.y1 - above.y0
         if edge - above.y1 > (1.5 if found else 6) * height or found == _HEAD_ROWS or (found and len(above.cells) == 1):
             return
         edge = above.y0
         if any(is_numeric_cell(other.text) for other in above.cells) or len(above.cells) < 2:
             continue
-        over = [other for other in above.cells if len(other.words) <= _LONG_LABEL and _stands_over(other, cell, rows[number])]
+        over = [other for other in above.cells if len(other.words) <= _LONG_LABEL and _stands_over(other, cell, row)]
         found += bool(over)
-        yield from over
+        for head in over:
+            yield from _own_words(view, head, cell, row)
 
 
 def _stands_over(head: Cell, cell: Cell, row: Row) -> bool:
@@ -104,6 +107,24 @@ def _stands_over(head: Cell, cell: Cell, row: Row) -> bool:
     nearest = min(others, key=lambda other: abs(other.x0 + other.x1 - head.x0 - head.x1))
     gap = max(head.x0 - cell.x1, cell.x0 - head.x1)
     return nearest is cell and gap < _HEAD_GAP * (row.y1 - row.y0) and not any(overlap(head, other) for other in others)
+
+
+def _own_words(view: PageView, head: Cell, cell: Cell, row: Row) -> tuple[int, ...]:
+    """The words of a head that belong to `cell`'s column: all, unless several heads were set too close to be told apart.
+
+    That is so where a head spans several columns and has as many numbers, as in 'Revenue 2024 Revenue 2023'.
+    """
+    spanned = [other for other in row.cells if overlap(head, other)]
+    numbered = sum(any(letter.isdigit() for letter in view.words[word]) for word in head.words)
+    if len(spanned) < 2 or numbered < len(spanned):
+        return head.words
+    boxes = view.evidence.content.word_boxes
+
+    def column(word: int) -> Cell:
+        middle = float(boxes[word, 0] + boxes[word, 2])
+        return min(spanned, key=lambda other: abs(other.x0 + other.x1 - middle))
+
+    return tuple(word for word in head.words if column(word) is cell)
 
 
 def _over(rows: tuple[Row, ...], number: int, row: Row) -> Iterator[Cell]:
@@ -122,7 +143,7 @@ def _terms(view: PageView, cells: tuple[Cell, ...]) -> frozenset[str]:
 
 
 def _candidate(asked: Asked, weights: Mapping[str, float], view: PageView, place: _Place) -> Candidate:
-    label, heads = _terms(view, place.labels), _terms(view, place.heads)
+    label, heads = _terms(view, place.labels), terms_of(view, place.heads)
     met = support(asked, weights, label | heads | _implied(asked, place.cell), _terms(view, place.over), view)
     words = (*(word for cell in place.labels for word in cell.words), *place.cell.words)
     return Candidate(

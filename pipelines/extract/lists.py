@@ -8,15 +8,16 @@ from itertools import groupby
 
 from docrag.pipelines.extract.candidates import Candidate, label_fit, support, terms_of
 from docrag.pipelines.extract.page_view import BULLET, PageView, Sentence
-from docrag.pipelines.question_type import Asked
 from docrag.pipelines.extract.terms import word_terms
+from docrag.pipelines.question_type import Asked
 
 _MOST_ITEMS = 15
 _LONGEST_ITEM = 15  # words
 _INTRODUCES = re.compile(
     r"(?::|\b(?:are|includ\w+|such\s+as|namely|consists?\s+of|comprises?|contains?))\s*:?\s+", re.IGNORECASE
 )
-_AND = re.compile(r"\s*(?:[,;]\s*(?:and|or|as\s+well\s+as)\b|[,;]|\band\b)\s*")
+_AND = re.compile(r"^\s*(?:and|or|as\s+well\s+as)\s+")
+_AND_INSIDE = re.compile(r"\s+(?:and|or)\s+")
 
 
 def list_candidates(asked: Asked, weights: Mapping[str, float], view: PageView) -> Iterator[Candidate]:
@@ -73,14 +74,23 @@ def _in_sentences(asked: Asked, weights: Mapping[str, float], view: PageView) ->
             continue
         text = view.text(sentence.start, sentence.end)
         match = _INTRODUCES.search(text)
-        items = [item.strip(" .;") for item in _AND.split(text[match.end() :])] if match else []
-        items = [item for item in items if item]
+        items = _split(text[match.end() :]) if match else []
         if match and 2 <= len(items) <= _MOST_ITEMS and all(len(item.split()) <= 6 for item in items):
             before = frozenset(term for word in text[: match.start()].split() for term in word_terms(word))
             heading = frozenset(term for word in sentence.heading.split() for term in word_terms(word))
             met = support(asked, weights, before, heading, view)
             words = tuple(range(sentence.start, sentence.end))
             yield Candidate(write_list(items), view, words, words, "list", met, 0.8)
+
+
+def _split(enumeration: str) -> list[str]:
+    """The items of 'a, b and c'; where there are semicolons or a comma before the 'and', an 'and' inside an item stays."""
+    mark = ";" if ";" in enumeration else ","
+    items = enumeration.split(mark)
+    last = items.pop()
+    closing = _AND.match(last)
+    items += [last[closing.end() :]] if closing else _AND_INSIDE.split(last)
+    return [item for item in (_AND.sub("", item).strip(" .;,") for item in items) if item]
 
 
 def write_list(items: list[str]) -> str:

@@ -13,6 +13,8 @@ from docrag.pipelines.extract.terms import terms, word_terms
 from docrag.types import Evidence, PageContent
 
 BULLET = re.compile(r"[•▪■●○◦‣⁃∙·*➢➤►✓✔–—-]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]+)[.)]")
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_MARGIN = 0.08  # of a page's height, at its top and bottom
 _END = re.compile(r"[.!?…][\"'”’)\]]*$|[。！？]$")
 _ABBREVIATED = re.compile(
     r"\W*(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|No|Nos|Inc|Ltd|Co|Corp|vs|e\.g|i\.e|cf|al|Fig|Figs|Eq|Sec|approx|St|U\.S)\."
@@ -32,7 +34,8 @@ class Sentence:
 @dataclass(frozen=True, slots=True, eq=False)
 class PageView:
     """One evidence page, taken apart. `word_terms` has the stems of each word, `spoken` all stems of page and document name,
-    `titles` those of the page's own titles."""
+    `titles` those of the title at its top, `named` those of the document's name;
+    `years` are those that stand in its margins or in the document's name: what is undated on the page is of such a year."""
 
     evidence: Evidence
     words: tuple[str, ...]
@@ -41,6 +44,8 @@ class PageView:
     rows: tuple[Row, ...]
     spoken: frozenset[str]
     titles: frozenset[str]
+    named: frozenset[str]
+    years: frozenset[str]
 
     def text(self, start: int, end: int) -> str:
         return " ".join(self.words[start:end])
@@ -54,17 +59,27 @@ def view_page(evidence: Evidence) -> PageView:
     content = evidence.content
     words = tuple(content.text.split())
     stems = tuple(word_terms(word) for word in words)
-    title = terms(re.sub(r"[_\W]+", " ", f"{evidence.name} {content.page.document.title}"))
-    titled = [region for region in content.passages if region.kind == "title"]
+    name = frozenset(terms(re.sub(r"[_\W]+", " ", f"{evidence.name.rsplit('/', 1)[-1]} {content.page.document.title}")))
+    first = min((region for region in content.passages if region.kind == "title"), key=lambda title: title.box[1], default=None)
     return PageView(
         evidence=evidence,
         words=words,
         word_terms=stems,
         sentences=tuple(_sentences(content, words)),
         rows=tuple(page_rows(content)),
-        spoken=frozenset(term for each in stems for term in each) | frozenset(title),
-        titles=frozenset(term for region in titled for each in stems[region.start : region.end] for term in each),
+        spoken=frozenset(term for each in stems for term in each) | name,
+        titles=frozenset(term for each in stems[first.start : first.end] for term in each) if first else frozenset(),
+        named=name,
+        years=_years(content, words),
     )
+
+
+def _years(content: PageContent, words: tuple[str, ...]) -> frozenset[str]:
+    edge = _MARGIN * content.height_pt
+    boxes = content.word_boxes
+    outside = (boxes[:, 3] < edge) | (boxes[:, 1] > content.height_pt - edge)
+    margin = " ".join(words[number] for number in np.flatnonzero(outside))
+    return frozenset(_YEAR.findall(f"{margin} {content.page.document.title}"))
 
 
 def _sentences(content: PageContent, words: tuple[str, ...]) -> Iterator[Sentence]:
@@ -73,6 +88,8 @@ def _sentences(content: PageContent, words: tuple[str, ...]) -> Iterator[Sentenc
         start = first
         bullets = any(BULLET.fullmatch(words[at]) for at in range(first, last) if at in line_starts)
         for at in range(first + 1, last + 1):
+            if at < last and at - 1 in line_starts and BULLET.fullmatch(words[at - 1]):
+                continue  # "1." numbers what follows it
             if at == last or _breaks(content, words, at, at in line_starts, (first, last), bullets):
                 yield Sentence(start, at, number, heading)
                 start = at

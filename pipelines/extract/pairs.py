@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from docrag.pipelines.extract.candidates import Candidate, label_fit, support, terms_of
 from docrag.pipelines.extract.page_view import PageView
-from docrag.pipelines.question_type import Asked
 from docrag.pipelines.extract.rows import Cell, Row, overlap
 from docrag.pipelines.extract.values import find_values, is_numeric_cell, write_answer
+from docrag.pipelines.question_type import Asked
 
 _LABEL = re.compile(r"((?:[\w.'’/&()-]+\s){0,5}[\w.'’/&()-]+)\s?:\s*")
 _LONGEST = 12  # words of a value
@@ -23,7 +23,9 @@ def pair_candidates(asked: Asked, weights: Mapping[str, float], view: PageView) 
     for number, row in enumerate(view.rows):
         for at, cell in enumerate(row.cells):
             if ":" in cell.text:
-                over = tuple(other for above in view.rows[max(0, number - 6) : number] for other in above.cells)
+                over = tuple(
+                    other for above in view.rows[max(0, number - 6) : number] for other in above.cells if overlap(other, cell)
+                )
                 after = row.cells[at + 1 : at + 2] or _below(view.rows[number + 1 : number + 2], row, cell)
                 yield from _labelled(asked, weights, view, cell, after, over)
             elif asked.kind in ("count", "percent", "money", "quantity") and is_numeric_cell(cell.text):

@@ -5,14 +5,15 @@ A PDF's own blocks and lines often split a table by cell or by column; where the
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-
-import numpy as np
+from statistics import median
 
 from docrag.types import PageContent
 
+_SAME_HEIGHT = 0.4  # of a line's height, that the middles of two lines of a row may be apart
 _CELL_GAP = 0.8  # of a word's height; blanks in running text are 0.2 to 0.5 of it, also when justified
 
 _NUMBER_BEGINS = re.compile(r"[($€£¥+−–-]*\d")
@@ -44,42 +45,56 @@ class Row:
 def page_rows(content: PageContent) -> list[Row]:
     """The rows of a page from top to bottom; [] for a page without words."""
     words = content.text.split()
-    if not words:
-        return []
-    boxes = content.word_boxes.astype(np.float64)
-    return [_row(numbers, words, boxes) for numbers in _by_height(boxes)]
+    boxes = content.word_boxes.tolist()
+    return [_row(numbers, words, boxes) for numbers in _join_lines(_lines(content.text), boxes)]
 
 
-def _by_height(boxes: np.ndarray) -> list[list[int]]:
-    """Word numbers, grouped where a word's middle lies inside the height of the row's first word."""
-    middles = (boxes[:, 1] + boxes[:, 3]) / 2
-    groups: list[list[int]] = []
-    bottom = -np.inf
-    top = -np.inf
-    for number in np.argsort(middles, kind="stable").tolist():
-        if not groups or not top <= middles[number] <= bottom:
-            groups.append([])
-            height = boxes[number, 3] - boxes[number, 1]
-            # The inner 80 %: ascenders of tight lines overlap.
-            top, bottom = middles[number] - 0.4 * height, middles[number] + 0.4 * height
-        groups[-1].append(number)
-    return groups
+def _lines(text: str) -> list[list[int]]:
+    """The numbers of the words of each line."""
+    lines: list[list[int]] = []
+    number = 0
+    for line in text.split("\n"):
+        size = len(line.split())
+        if size:
+            lines.append(list(range(number, number + size)))
+        number += size
+    return lines
 
 
-def _row(numbers: list[int], words: list[str], boxes: np.ndarray) -> Row:
-    numbers = sorted(numbers, key=lambda number: (boxes[number, 0], number))
-    height = float(np.median(boxes[numbers, 3] - boxes[numbers, 1]))
+def _join_lines(lines: list[list[int]], boxes: list[list[float]]) -> list[list[int]]:
+    """Lines that stand side by side, as one: a scan is never quite straight, so lines are compared, not words."""
+
+    def middle(line: list[int]) -> float:
+        return sum(boxes[number][1] + boxes[number][3] for number in line) / (2 * len(line))
+
+    def reach(line: list[int]) -> float:
+        return _SAME_HEIGHT * max(boxes[number][3] - boxes[number][1] for number in line)
+
+    rows: list[list[int]] = []
+    at = last_reach = -math.inf
+    for line in sorted(lines, key=middle):
+        if rows and middle(line) - at <= min(reach(line), last_reach):
+            rows[-1] += line
+        else:
+            rows.append(list(line))
+            at, last_reach = middle(line), reach(line)
+    return rows
+
+
+def _row(numbers: list[int], words: list[str], boxes: list[list[float]]) -> Row:
+    numbers = sorted(numbers, key=lambda number: (boxes[number][0], number))
+    height = median(boxes[number][3] - boxes[number][1] for number in numbers)
     cells: list[list[int]] = [[numbers[0]]]
-    right = boxes[numbers[0], 2]
+    right = boxes[numbers[0]][2]
     for before, number in pairwise(numbers):
-        if boxes[number, 0] - right > _cell_gap(words[before], words[number]) * height:
+        if boxes[number][0] - right > _cell_gap(words[before], words[number]) * height:
             cells.append([])
         cells[-1].append(number)
-        right = max(right, boxes[number, 2])
+        right = max(right, boxes[number][2])
     return Row(
         cells=tuple(_cell(cell, words, boxes) for cell in cells),
-        y0=float(boxes[numbers, 1].min()),
-        y1=float(boxes[numbers, 3].max()),
+        y0=min(boxes[number][1] for number in numbers),
+        y1=max(boxes[number][3] for number in numbers),
     )
 
 
@@ -90,9 +105,9 @@ def _cell_gap(before: str, after: str) -> float:
     return 0.5 * _CELL_GAP if after[0] == "(" else 0.25 * _CELL_GAP
 
 
-def _cell(numbers: list[int], words: list[str], boxes: np.ndarray) -> Cell:
+def _cell(numbers: list[int], words: list[str], boxes: list[list[float]]) -> Cell:
     text = " ".join(words[number] for number in numbers)
-    return Cell(tuple(numbers), text, float(boxes[numbers, 0].min()), float(boxes[numbers, 2].max()))
+    return Cell(tuple(numbers), text, min(boxes[number][0] for number in numbers), max(boxes[number][2] for number in numbers))
 
 
 def overlap(one: Cell, other: Cell) -> bool:

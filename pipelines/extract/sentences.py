@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 
 from docrag.pipelines.extract.candidates import Candidate, support
 from docrag.pipelines.extract.page_view import PageView, Sentence
-from docrag.pipelines.question_type import Asked
 from docrag.pipelines.extract.terms import STOP_TERMS, word_terms
 from docrag.pipelines.extract.values import Value, find_values, write_answer
+from docrag.pipelines.question_type import Asked
 
 _LONGEST = 80  # words of a sentence; what is longer is a list or a table that lost its lines
 _LONGEST_SAID = 12
-_ALL_SAID = 0.95  # of the question's terms, before a whole sentence is its answer
+_ALL_SAID = 0.95  # of the question's terms, before a sentence is taken for its answer, or its yes
 _CONTACTS = ("email", "phone", "url")
+_PRONOUNS = frozenset(("it", "its", "they", "them", "their", "he", "she", "his", "her"))
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|without|cannot)\b|n't\b", re.IGNORECASE)
 _SAYS = re.compile(
     r"^\s*(?:\([^)]*\)\s*)?(?::|–|—|-\s|=|\b(?:is|are|was|were|has\s+been|will\s+be|means|stands\s+for|refers\s+to)\b)\s*(.+)$",
@@ -26,16 +27,28 @@ def sentence_candidates(asked: Asked, weights: Mapping[str, float], view: PageVi
     """Candidates from sentences that share terms worth a third of the question."""
     total = sum(weights[term] for term in asked.terms if term not in asked.implied) or 1.0
     for at, sentence in enumerate(view.sentences):
-        local = view.terms(sentence.start, sentence.end)
+        local = view.terms(sentence.start, sentence.end) | _meant(view, at)
         shared = sum(weights[term] for term in asked.terms if term in local)
         if shared < total / 3 or not (asked.kind in _CONTACTS or _is_prose(view, sentence)):
             continue
         met = support(asked, weights, local | asked.implied, _around(view, at), view)
         words = tuple(range(sentence.start, sentence.end))
+        if asked.kind == "yes_no" and met.local < _ALL_SAID:
+            continue
         for answer, fit in _answers(asked, weights, view, sentence):
             yield Candidate(write_answer(answer, asked), view, words, words, "sentence", met, fit)
         if asked.tells and met.local >= _ALL_SAID:
             yield Candidate(view.text(sentence.start, sentence.end), view, words, words, "sentence", met, 0.6)
+
+
+def _meant(view: PageView, at: int) -> frozenset[str]:
+    """The stems of the sentence before, where this one speaks of it with a pronoun."""
+    own = view.sentences[at]
+    refers = not _PRONOUNS.isdisjoint(word.casefold() for word in view.words[own.start : own.end])
+    if not refers or at == 0 or view.sentences[at - 1].region != own.region:
+        return frozenset()
+    before = view.sentences[at - 1]
+    return view.terms(before.start, before.end)
 
 
 def _is_prose(view: PageView, sentence: Sentence) -> bool:
@@ -175,4 +188,4 @@ def _said_of(asked: Asked, text: str) -> Iterator[tuple[str, float]]:
         return
     answer = re.split(r"[;.](?:\s|$)|,\s(?:and|but|which|who|while|as)\b", said.group(1))[0].strip() if said else ""
     if answer and len(answer.split()) <= _LONGEST_SAID and not answer.startswith(("as follows", "not ")):
-        yield answer, 1.0
+        yield answer, 0.7

@@ -11,24 +11,24 @@ _WORD = re.compile(r"\d[\d.,]*\d|\w+", re.UNICODE)
 # A possessive 's, and the FY of FY2023, which means the year.
 _SUFFIX_OR_FISCAL = re.compile(r"'s\b|\bfy(?=\d)")
 
-# The number of a footnote at the end of a word: services4.
+# The number of a footnote at the end of a word: margins3.
 _FOOTNOTE = re.compile(r"(?<=[^\W\d_]{4})\d{1,2}\b")
 
 # Words without a subject of their own, and those with which a question speaks of its document.
-_STOP = """a about above according all also am an and any are as at author authors be been being below between brief by can could
-    did directly do document does done during each for from get give given got guidebook had has have having he her here
-    his how i if in inside into is it its itself kind list many me mean mentioned much must my name named names of on one
-    or our page pages paper per please presentation publication regarding report said section shall she should show showed
-    shown shows slide slides so some such state stated states tell than that the their them then there these they this those
-    to type under up upon us use used was we were what when where which while who whom whose will with within would year
-    years you your"""
+_STOP = """a about above according all also am an and any are as at author authors be been being below between brief
+    by can could did directly do document does done during each for from get give given got guidebook had has have
+    having he her here his how i if in inside into is it its itself kind list many me mean mentioned much must my name
+    named names of on one or our page pages paper per please presentation publication regarding report said section
+    shall she should show showed shown shows slide slides so some such state stated states tell than that the their
+    them then there these they this those to type under up upon us use used was we were what when where which while
+    who whom whose will with within would year years you your"""
 STOP = frozenset(_STOP.split())
 
-_IRREGULAR_FORMS = """people:person men:man women:woman children:child took:take taken:take paid:pay built:build held:hold made:make
-    sold:sell spent:spend won:win wrote:write written:write led:lead sent:send bought:buy grew:grow grown:grow rose:rise
-    risen:rise fell:fall fallen:fall began:begin begun:begin gave:give chose:choose chosen:choose drove:drive driven:drive
-    lost:lose met:meet ran:run taught:teach"""
-_IRREGULAR: dict[str, str] = {form: word for form, word in (pair.split(":") for pair in _IRREGULAR_FORMS.split())}
+_IRREGULAR_FORMS = """people:person men:man women:woman children:child took:take taken:take paid:pay built:build
+    held:hold made:make sold:sell spent:spend won:win wrote:write written:write led:lead sent:send bought:buy
+    grew:grow grown:grow rose:rise risen:rise fell:fall fallen:fall began:begin begun:begin gave:give chose:choose
+    chosen:choose drove:drive driven:drive lost:lose met:meet ran:run taught:teach"""
+_IRREGULAR: dict[str, str] = {pair.split(":")[0]: pair.split(":")[1] for pair in _IRREGULAR_FORMS.split()}
 _PLURALS = (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"))
 
 
@@ -82,7 +82,7 @@ def content_terms(text: str) -> list[str]:
 
 
 # Words of a question that a page rarely repeats: their absence says little.
-_VAGUE = """amount company consist contain cost different firm following found happen have include introduce locate mentioned occur
-    offer organisation organization own present provide say spend specific take talk total used using value various
-    one two three four five six seven eight nine ten"""
+_VAGUE = """amount company consist contain cost different firm following found happen have include introduce locate
+    mentioned occur offer organisation organization own present provide say spend specific take talk total used using
+    value various one two three four five six seven eight nine ten"""
 VAGUE_TERMS = frozenset(stem(word) for word in _VAGUE.split())

@@ -26,7 +26,7 @@ _UP_TO_TWENTY = (
 _NUMBER_WORDS: list[str] = list(_UP_TO_TWENTY.split())
 _WORDED = "|".join(_NUMBER_WORDS[1:])
 _NOT_INSIDE = r"(?<![\w.,/-])"
-_NOT_BEFORE = r"(?![\w/]|[.,-]\d)"
+_NOT_BEFORE = r"(?![\w/-]|[.,]\d)"
 
 _NUMBER = rf"{_NOT_INSIDE}(?:\((?:{_DIGITS})\)|[-−–]?(?:{_DIGITS})){_NOT_BEFORE}"
 _MONEY = (
@@ -77,6 +77,9 @@ _NUMERIC_CELL = re.compile(
 )
 
 
+_LONGEST_TEXT = 2_000  # characters in which values are looked for; some patterns take the square of it
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value in a text: characters `start` to `end`, as printed there."""
@@ -91,7 +94,7 @@ def find_values(text: str, kind: Kind) -> list[Value]:
     pattern = _PATTERNS.get(kind)
     if pattern is None:
         return []
-    found = [Value(match.start(), match.end(), match.group().strip()) for match in pattern.finditer(text)]
+    found = [Value(match.start(), match.end(), match.group().strip()) for match in pattern.finditer(text[:_LONGEST_TEXT])]
     if kind == "count":
         return [value for value in found if not _is_year(value.text)]
     if kind in ("place", "person"):

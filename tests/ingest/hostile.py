@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pymupdf
 
-GARBLED = "7KH TXLFN EURZQ IRA MXPSV RYHU WKH ODCB GRJ DQG UXQV "  # letters shifted as a font without its map shifts them
+PLAIN = "The company reported higher revenue in the third quarter of the year, and expects the same for the next one. "
+# What a font without its map makes of it: every character stands 29 places before the one that the page shows.
+GARBLED = "".join(character if character == " " else chr(ord(character) - 29) for character in PLAIN)
 
 
 HELLO = b"BT /F1 12 Tf 72 72 Td (hello there) Tj ET"

@@ -1,0 +1,90 @@
+"""All benchmarks in turn, as one report: what `make bench` runs.
+
+    python -m bench [DATA] [--documents N] [--repeats 2] [--grow 3] [--kills 10] [--seed 0]
+
+Prints the report and writes it to .bench/report.md, with all figures in .bench/report.json. Best run on a machine that does
+nothing else. Exit code 1 where a benchmark failed, or the killed ingest made another index.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import baselines, ingest, kill, library, machine, search
+from bench.common import ROOT, benchmark_data, documents_of, parser, questions_of
+
+OUT = ROOT / ".bench"
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--repeats", type=int, default=2, metavar="N", help="pairs of ingests that are timed")
+    made.add_argument("--grow", type=int, default=3, metavar="N", help="times the library is made larger (1: leave out)")
+    made.add_argument("--kills", type=int, default=10, metavar="N")
+    made.add_argument("--seed", type=int, default=0)
+    arguments = made.parse_args()
+    OUT.mkdir(exist_ok=True)
+    with benchmark_data(arguments.data) as data:
+        result, report, failed = run_all(data, arguments)
+    (OUT / "report.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    (OUT / "report.md").write_text(report, encoding="utf-8")
+    print(json.dumps(result) if arguments.json else f"\n{OUT / 'report.md'}")
+    sys.exit(1 if failed else 0)
+
+
+def run_all(data: Path, arguments: Namespace) -> tuple[dict[str, Any], str, bool]:
+    """All figures, the report, and whether anything went wrong; a part that fails does not stop those after it."""
+    documents = documents_of(data, arguments.documents)
+    result: dict[str, Any] = {"machine": machine.describe(data, documents)}
+    parts = ["# docrag: benchmark", machine.to_markdown(result["machine"])]
+    say = _to_stderr if arguments.json else _to_stdout
+    say("\n\n".join(parts))
+    failed, code = False, machine.hash_code()
+    for title, measure, to_markdown in _parts(data, documents, arguments):
+        begin = time.perf_counter()
+        try:
+            result[title] = measure()
+            body = to_markdown(result[title])
+            failed |= bool(result[title].get("differences"))
+        except Exception:  # noqa: BLE001 -- said in the report, and in the exit code
+            body = f"**It failed:**\n\n```\n{traceback.format_exc()[-3000:]}```"
+            failed = True
+        parts.append(f"## {title}\n\n{body}\n\n({time.perf_counter() - begin:.0f} s)")
+        say(f"\n{parts[-1]}")
+    if machine.hash_code() != code:
+        failed = True
+        parts.append("**The code changed while it was measured: these figures are of no one version.**")
+        say(f"\n{parts[-1]}")
+    return result, "\n\n".join(parts) + "\n", failed
+
+
+Part = tuple[str, Callable[[], dict[str, Any]], Callable[[dict[str, Any]], str]]
+
+
+def _parts(data: Path, documents: list[Path], arguments: Namespace) -> Iterator[Part]:
+    repeats, grow, kept = arguments.repeats, arguments.grow, library.KEPT
+    yield "Speed of ingest", lambda: ingest.measure(data, documents, repeats, grow=grow), ingest.to_markdown
+    yield "The whole library", lambda: library.measure(data, documents, kept), library.to_markdown
+    yield "Search", lambda: search.measure(data, documents, kept), search.to_markdown
+    questions = questions_of(data, documents)
+    yield "Quote against simple rules", lambda: baselines.measure(questions, kept), baselines.to_markdown
+    yield "Killed and resumed", lambda: kill.measure(data, documents, arguments.kills, arguments.seed), kill.to_markdown
+
+
+def _to_stdout(text: str) -> None:
+    print(text, flush=True)
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
