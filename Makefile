@@ -39,9 +39,9 @@ check: setup
 	$(BIN)/pyright
 	PYTHONPATH=. $(BIN)/lint-imports
 
-# DATA is a folder in MMLongBench-Doc's form; without it the benchmark runs on the demo library.
+# DATA is a folder in MMLongBench-Doc's form; without it the benchmark runs on the demo library. FLAGS as in `python -m bench --help`.
 bench: setup
-	$(BIN)/python -m bench.ingest $(if $(DATA),$(DATA),)
+	@$(BIN)/python -m bench $(DATA) $(FLAGS)
 
 lock: pyproject.toml
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --quiet \

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from docrag.errors import UsageError
 from docrag.eval.mmlongbench import Question, load_questions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,13 +54,20 @@ def benchmark_data(folder: Path | None) -> Generator[Path]:
 
 
 def documents_of(data: Path, limit: int = 0) -> list[Path]:
+    """The PDFs of the data, sorted by name. Raises UsageError where there is none."""
     found = sorted((data / "documents").glob("*.pdf"))
+    if not found:
+        raise UsageError(f"{data / 'documents'} holds no PDFs")
     return found[:limit] if limit else found
 
 
 def questions_of(data: Path, documents: Iterable[Path]) -> list[Question]:
+    """Those about `documents`. Raises UsageError where there is none."""
     names = {path.name for path in documents}
-    return [question for question in load_questions(data) if question.doc_id in names]
+    found = [question for question in load_questions(data) if question.doc_id in names]
+    if not found:
+        raise UsageError(f"no question in {data} is about these documents")
+    return found
 
 
 def link_data(data: Path, documents: Iterable[Path], folder: Path) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.common import Finished, benchmark_data, documents_of, link_data, parser, python, run_alone, table
 from bench.text_tokens import text_layer_documents
+from docrag.errors import UsageError
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def measure(
 ) -> dict[str, Any]:
     chosen = text_layer_documents(documents)
     if not chosen:
-        raise SystemExit("no document here has a text layer")
+        raise UsageError("no document here has a text layer")
     with tempfile.TemporaryDirectory(prefix="docrag-bench-") as made:
         place = Path(made)
         links = link_data(data, chosen, place / "data")
@@ -119,7 +120,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     runs = {"the usual recipe": result["recipe"]}
     runs |= {f"docrag, {run['precision']}": run for run in result["docrag"].values()}
     speed = table(
-        ("ingest, OCR off", "pages", "pages/s", "times the recipe", "pages/s with loading", "times", "loading s"),
+        ("ingest, OCR off", "pages", "pages/s", "times the recipe", "pages/s with loading", "times", "loading s", "CPU s"),
         (
             (
                 name,
@@ -129,6 +130,7 @@ def to_markdown(result: dict[str, Any]) -> str:
                 " ".join(f"{rate:.1f}" for rate in run["pages_per_second_with_load"]),
                 f"{run['ratio_with_load']:.2f}",
                 " ".join(f"{seconds:.1f}" for seconds in run["load_seconds"]),
+                f"{sum(run['cpu_seconds'].values()):.1f}",
             )
             for name, run in runs.items()
         ),

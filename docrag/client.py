@@ -13,6 +13,7 @@ from docrag.config import Config
 from docrag.errors import AmbiguousDocument, IndexMismatch, IndexMissing, UnknownDocument, UsageError
 from docrag.index.encoders import MiniLM, choose_precision
 from docrag.index.library_index import LibraryIndex
+from docrag.index.payload import utf8
 from docrag.index.records import DocumentRecord, IndexSettings, check_same
 from docrag.index.records import ReadSettings as StoredReadSettings
 from docrag.index.verify import VerifyReport, verify
@@ -106,7 +107,7 @@ class Library:
         AmbiguousDocument.
         """
         inside = self._resolve(documents)
-        found = search(self.index, self.encoder, question, inside, self.config.k if k is None else k)
+        found = search(self.index, self.encoder, utf8(question), inside, self.config.k if k is None else k)
         return tuple(hit for hit, _ in found)
 
     def ask(
@@ -118,9 +119,9 @@ class Library:
         """
         inside = self._resolve(documents)
         asked = replace(self.config, **_given(reader=reader, budget_tokens=budget_tokens))
-        opened = open_reader(asked.reader, self.encoder.encode)
+        opened = open_reader(asked.reader)
         settings = AskSettings(asked.reader, asked.k, asked.budget_tokens)
-        return ask(self.index, self.encoder, opened, question, inside, settings)
+        return ask(self.index, self.encoder, opened, utf8(question), inside, settings)
 
     def documents(self) -> list[DocumentRecord]:
         """The records of all documents."""

@@ -120,12 +120,13 @@ def _verify(arguments: argparse.Namespace) -> Result:
 
 def _eval(arguments: argparse.Namespace) -> Result:
     from docrag.benchmark import BenchmarkOptions, evaluate
+    from docrag.eval.predictions import read_predictions
 
     options = BenchmarkOptions(arguments.scope, arguments.retrieval_only, arguments.limit, arguments.resume)
     run_dir = Path(arguments.out)
     with Library(arguments.index, reader=arguments.reader) as library, _bar("questions") as progress:
         summary = evaluate(library, Path(arguments.data), run_dir, options, progress)
-    failed = not arguments.retrieval_only and summary.scores.scored < summary.scores.questions
+    failed = any(prediction.outcome == "failed" for prediction in read_predictions(run_dir / "predictions.jsonl"))
     return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 1 if failed else 0
 
 

@@ -65,7 +65,8 @@ class Config:
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in known:
-                warnings.warn(_unknown(variable, [PREFIX + key.upper() for key in known]), stacklevel=2)
+                # From this line, so that Python shows it once however often a configuration is resolved.
+                warnings.warn(_unknown(variable, [PREFIX + key.upper() for key in known]), stacklevel=1)
                 continue
             values[name] = _convert(variable, text, known[name])
         for name, value in (overrides or {}).items():

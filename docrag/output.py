@@ -91,9 +91,7 @@ def report_text(report: IngestReport) -> str:
         f"{report.seconds:.1f} s, {report.pages_per_second:g} pages/s",
     ]
     if report.unread:
-        lines.append(
-            f"{report.unread} pages show something that was not read: no OCR, or no Tesseract (apt install tesseract-ocr)"
-        )
+        lines.append(f"unread pages: {report.unread} (OCR was off, or Tesseract is missing: apt-get install tesseract-ocr)")
     return "\n".join([*lines, *(failure_text(failure) for failure in report.failures)])
 
 

@@ -32,13 +32,15 @@ class Catalogue:
         self._names: dict[str, str] = {}
         self._damaged: dict[str, IndexDamaged] = {}
         self._outlines: dict[str, DocumentOutline] = {}
+        # Made from `_names` when they are asked for, and dropped when that changes.
         self._short: dict[str, str] | None = None
+        self._names_by_document: dict[str, list[str]] | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """Read records and names anew, for another process may have written to a server's index."""
         self._records, self._names, self._damaged = {}, {}, {}
-        self._outlines, self._short = {}, None
+        self._outlines, self._short, self._names_by_document = {}, None, None
         for point in self.store.scroll("documents", Where({"kind": ("document",)}), keys=DOCUMENT_KEYS):
             try:
                 record = read_document(point.payload, f"the document record {point.id}")
@@ -108,7 +110,11 @@ class Catalogue:
 
     def names_of(self, sha256: str) -> list[str]:
         """The full names that lead to a document, sorted."""
-        return sorted(name for name, leads_to in self._names.items() if leads_to == sha256)
+        if self._names_by_document is None:
+            self._names_by_document = {}
+            for name in sorted(self._names):
+                self._names_by_document.setdefault(self._names[name], []).append(name)
+        return list(self._names_by_document.get(sha256, ()))
 
     def nameless(self) -> list[str]:
         """Documents that no name leads to, by sha256: what a kill between two steps leaves."""
@@ -146,10 +152,10 @@ class Catalogue:
         if source.document is not None:
             self._names[source.name] = source.document
         self._damaged.pop(source_id(source.name), None)
-        self._short = None
+        self._short = self._names_by_document = None
 
     def _delete_name(self, name: str) -> None:
         self.store.delete("documents", [source_id(name)])
         self._names.pop(name, None)
         self._damaged.pop(source_id(name), None)
-        self._short = None
+        self._short = self._names_by_document = None

@@ -163,7 +163,8 @@ class LibraryIndex(Catalogue):
             raise IndexFault(f"{source.name!r} can't lead to document {source.document[:12]}, which has no record yet")
         before = self._names.get(source.name)
         self._put_name(source)
-        self._drop_if_nameless(before)
+        if before != source.document:
+            self._drop_if_nameless(before)
 
     def remove_source(self, name: str) -> None:
         """Forget a name; the document that it led to goes, if no other name leads there. No error where it is unknown."""
@@ -218,8 +219,14 @@ class LibraryIndex(Catalogue):
         return {page.id: np.asarray(page.vectors[lane], np.float16) for page in found if lane in page.vectors}
 
     def _drop_if_nameless(self, sha256: str | None) -> None:
-        if sha256 is not None and self.document(sha256) is not None and not self.names_of(sha256):
+        if sha256 is not None and not self.names_of(sha256) and self._has_record(sha256):
             self.delete_document(sha256)
+
+    def _has_record(self, sha256: str) -> bool:
+        try:
+            return self.document(sha256) is not None
+        except IndexDamaged:  # it has one, sound or not
+            return True
 
 
 def of_document(sha256: str) -> Where:

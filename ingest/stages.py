@@ -20,7 +20,7 @@ def lane_fingerprints(precision: str = "") -> tuple[LaneFingerprint, ...]:
     """What the lanes of this version are made by; known without loading a model."""
     return (
         minilm_fingerprint(precision),
-        LaneFingerprint("bm25", "qdrant Bm25", BM25_REVISION, settings={"language": "english"}),
+        LaneFingerprint("bm25", "qdrant Bm25 with word pairs", BM25_REVISION, settings={"language": "english"}),
     )
 
 

@@ -13,8 +13,9 @@ from docrag.index.bm25 import encode_question
 from docrag.index.encoders import TextEncoder
 from docrag.index.library_index import LibraryIndex
 from docrag.index.store import ANY, LaneQuery, ScoredPoint, Where
-from docrag.pipelines.fuse import FusedPage, fuse, question_text
+from docrag.pipelines.fuse import FusedPage, best_of, fuse, question_text
 from docrag.pipelines.references import find_references, resolve
+from docrag.pipelines.statements import statement_queries
 from docrag.types import Evidence, Hit, PageContent, page_point_id
 
 QUESTION_CHARACTERS = 2_000  # what comes after says nothing that an encoder with a window of 256 tokens could use
@@ -22,6 +23,7 @@ LIBRARY_CANDIDATES = 200  # pages a lane gives where the whole library is asked
 DOCUMENT_CANDIDATES = 4_000  # pages a lane gives inside documents: all of them, but of the very largest
 NAMED_DOCUMENTS = 20  # documents whose tables and labels a reference is looked up in, best first
 SNIPPET_CHARACTERS = 400
+STATEMENTS = "statements"  # the bm25 lane, asked once more for the financial statements that a ratio needs
 
 Place = tuple[str, int]
 
@@ -51,17 +53,27 @@ def rank_pages(index: LibraryIndex, encoder: TextEncoder, question: str, documen
     vector = encoder.encode([text])
     where = Where({"document": tuple(documents)}) if documents else ANY
     limit = DOCUMENT_CANDIDATES if documents else LIBRARY_CANDIDATES
-    queries = [LaneQuery("passages", vector, limit, where)]
-    if (terms := encode_question(text)) is not None:
-        queries.append(LaneQuery("bm25", terms, limit, where, idf_over=where))
-    found = index.search(queries)
-    lanes = {query.lane: {point.id: point.score for point in points} for query, points in zip(queries, found, strict=True)}
+    asked = _lane_queries(text, vector, limit, where)
+    found = index.search([query for _, query in asked])
+    results: dict[str, list[dict[str, float]]] = {}
+    for (lane, _), points in zip(asked, found, strict=True):
+        results.setdefault(lane, []).append({point.id: point.score for point in points})
+    lanes = {lane: best_of(scores) if lane == STATEMENTS else scores[0] for lane, scores in results.items()}
     places = {point.id: _place(point) for points in found for point in points}
     ranked = fuse(lanes, {})
     named = _named_pages(index, question[:QUESTION_CHARACTERS], documents or _documents_of(ranked, places))
     strengths = {page_point_id(*place): strength for place, strength in named.items()}
     places |= {page_point_id(*place): place for place in named}
     return Ranking(fuse(lanes, strengths) if named else ranked, places, strengths.keys(), vector)
+
+
+def _lane_queries(text: str, vector: NDArray[np.float32], limit: int, where: Where) -> list[tuple[str, LaneQuery]]:
+    """What to ask, each with the name under which `fuse` knows it; all of it goes out as one request."""
+    asked = [("passages", LaneQuery("passages", vector, limit, where))]
+    for name, words in (("bm25", text), *((STATEMENTS, items) for items in statement_queries(text))):
+        if (terms := encode_question(words)) is not None:
+            asked.append((name, LaneQuery("bm25", terms, limit, where, idf_over=where)))
+    return asked
 
 
 def search(

@@ -81,9 +81,7 @@ def snapshot(folder: Path) -> Snapshot:
     with open_index(folder) as index:
         points = {point.id: dict(point.payload) for point in index.store.scroll("pages")}
         records = {point.id: dict(point.payload) for point in index.store.scroll("documents")}
-        vectors = {
-            id_: np.asarray(rows, np.float32) for id_, rows in index.lane_vectors(sorted(points)).items()
-        }
+        vectors = {id_: np.asarray(rows, np.float32) for id_, rows in index.lane_vectors(sorted(points)).items()}
         blobs = tuple(index.blobs.hashes())
     for record in records.values():
         record.pop("completed_at", None)

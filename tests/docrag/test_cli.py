@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,13 @@ def index(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own_index(index: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
-    return Path(shutil.copytree(index, tmp_path / "index"))
+    subprocess.run(["cp", "-r", "--sparse=always", index, tmp_path / "index"], check=True)  # it has holes of 300 MiB
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def password_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCRAG_PASSWORD", "sesame")
 
 
 class Told:
@@ -139,6 +144,39 @@ def test_json_of_ask(run: Any, index: Path) -> None:
     assert {"kind", "page_number"} <= set(result["context"]["parts"][0])
 
 
+def test_text_of_ingest(run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile.broken_page_pdf(tmp_path / "broken.pdf")
+    hostile.scanned_pdf(tmp_path / "scan.pdf", "only a picture")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Tesseract there
+    told = run("ingest", tmp_path, files / "vault.pdf", "--index", tmp_path / "index")
+    first, second, third, *rest = told.output.splitlines()
+    assert first == "3 documents: 2 ok, 1 failed, 0 skipped"
+    assert second == "4 pages: 3 ok, 1 failed, 0 skipped; 0 read by OCR"
+    assert re.fullmatch(r"\d+\.\d s, [\d.]+ pages/s", third)
+    hint = "try to open it in a viewer"
+    assert rest == [
+        "unread pages: 1 (OCR was off, or Tesseract is missing: apt-get install tesseract-ocr)",
+        f"failed: {files}/vault.pdf: it is encrypted (give its password with --password or DOCRAG_PASSWORD)",
+        f"failed: {tmp_path}/broken.pdf, page 2: nothing of the page can be shown (non-page object in page tree) ({hint})",
+    ]
+    assert told.exit_code == 1
+
+
+def test_text_of_search_and_ask(run: Any, index: Path) -> None:
+    told = run("search", "boats sold", "--doc", "2023/harbour.pdf", "-k", 1, "--explain", "--index", index).output.splitlines()
+    assert re.fullmatch(r"1\. 2023/harbour\.pdf, page 2  score [01]\.\d{3}", told[0])
+    assert re.fullmatch(r"   passages -?\d\.\d{3} \(rank 1\), bm25 \d\.\d{3} \(rank 1\)", told[1])
+    assert told[2:] == ["   In 2023 the harbour sold 470 boats."]
+    told = run("ask", "How many boats were sold in 2023?", "--doc", "2023/harbour.pdf", "--index", index).output.splitlines()
+    assert re.fullmatch(r"470  \(confidence [01]\.\d\d, reader quote\)", told[0])
+    assert told[1].startswith('  2023/harbour.pdf, page 2: "')
+    told = run("ask", "Who painted the lighthouse of Ushant?", "--index", index)
+    assert told.exit_code == 0
+    assert told.output.startswith("Not answerable  (confidence ")
+    assert "\n  refused: " in told.output
+    assert "\n  read: " in told.output
+
+
 FIGURES = ["questions", "scored", "accuracy", "f1", "answerable", "single_page", "cross_page", "unanswerable"]
 GROUPS = ["by_source", "by_doc_type"]
 RETRIEVAL = ["scope", "questions", "recall@1", "recall@3", "recall@5", "recall@10", "all@5", "hit@5", "ndcg@5", "mrr"]
@@ -149,12 +187,19 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("samples")
     common = {"doc_type": "Report", "evidence_sources": "['Pure-text (Plain-text)']"}
     asked = [
-        ("2023/harbour.pdf", "How many boats were sold in 2023?", "470", "[2]", "Int"),
-        ("2023/harbour.pdf", "Who painted the lighthouse?", "Not answerable", "[]", "None"),
+        ("harbour.pdf", "How many boats were sold in 2023?", "470", "[2]", "Int"),
+        ("harbour.pdf", "Who painted the lighthouse?", "Not answerable", "[]", "None"),
         ("missing.pdf", "How many?", "3", "[1]", "Int"),
     ]
     entries = [
-        {**common, "doc_id": Path(doc).name, "question": question, "answer": answer, "evidence_pages": pages, "answer_format": form}
+        {
+            **common,
+            "doc_id": Path(doc).name,
+            "question": question,
+            "answer": answer,
+            "evidence_pages": pages,
+            "answer_format": form,
+        }
         for doc, question, answer, pages, form in asked
     ]
     (folder / "samples.json").write_text(json.dumps(entries))
@@ -168,7 +213,11 @@ def test_json_of_eval_and_score(run: Any, files: Path, samples: Path, tmp_path: 
     result = told.json
     assert list(result) == [*FIGURES, *GROUPS, "intervals", "retrieval", "config"]
     assert list(result["retrieval"]) == RETRIEVAL
-    assert (told.exit_code, result["questions"], result["scored"]) == (1, 3, 2)  # one document is not there: it counts, as wrong
+    assert (told.exit_code, result["questions"], result["scored"]) == (
+        1,
+        3,
+        3,
+    )  # one document is not there: it counts, as wrong
     assert (result["retrieval"]["questions"], result["retrieval"]["recall@3"]) == (2, 0.5)
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"predictions.jsonl", "summary.json", "summary.md"}
     scored = run("score", tmp_path / "run" / "predictions.jsonl", "--questions", samples / "samples.json", "--json")
@@ -207,7 +256,9 @@ def test_encrypted_documents_are_searched_without_a_password(run: Any, index: Pa
     assert run("search", "coins in the vault", "-k", 1, "--index", index, "--json").json["hits"][0]["document"] == "vault.pdf"
 
 
-def test_the_password_may_stand_in_the_environment(run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_may_stand_in_the_environment(
+    run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DOCRAG_PASSWORD", "sesame")
     assert run("ingest", files / "vault.pdf", "--index", tmp_path / "index", "--ocr", "never").exit_code == 0
 
@@ -243,8 +294,16 @@ def test_delete(run: Any, own_index: Path, files: Path) -> None:
         (["list", "--index", ""], "UsageError", "the index has no name"),
         (["list", "--index", __file__], "UsageError", f"--index {__file__} is a file, not a folder"),
         (["list", "--index", os.path.dirname(__file__)], "UsageError", " is no index of docrag, and it is not empty"),  # noqa: PTH120
-        (["ingest", "x", "--index", "I", "--ocr", "always"], "IndexMismatch", "ocr is 'never' in the index, asked for was 'always'"),
-        (["ingest", "x", "--index", "I", "--workers", "-1"], "UsageError", "workers must be 0 (one for each core) or more, got -1"),
+        (
+            ["ingest", "x", "--index", "I", "--ocr", "always"],
+            "IndexMismatch",
+            "ocr is 'never' in the index, asked for was 'always'",
+        ),
+        (
+            ["ingest", "x", "--index", "I", "--workers", "-1"],
+            "UsageError",
+            "workers must be 0 (one for each core) or more, got -1",
+        ),
         (["ingest", "--index", "I"], "UsageError", "the following arguments are required: SOURCE"),
         (["list", "--index", "I", "--colour"], "UsageError", "unrecognized arguments: --colour"),
         (["dance"], "UsageError", "argument COMMAND: invalid choice: 'dance'"),
@@ -263,11 +322,9 @@ def test_wrong_arguments(run: Any, index: Path, arguments: list[str], kind: str,
     assert "Traceback" not in told.messages
 
 
-def test_an_unknown_document_suggests_the_nearest(run: Any, index: Path, files: Path) -> None:
+def test_an_unknown_document_suggests_the_nearest(run: Any, index: Path) -> None:
     told = run("search", "x", "--doc", "vualt.pdf", "--index", index)
-    assert told.messages == (
-        f"docrag: no document is called 'vualt.pdf'\n  did you mean '{files}/vault.pdf'?\n"
-    ) or told.messages.startswith("docrag: no document is called 'vualt.pdf'\n  did you mean 'vault.pdf'")
+    assert told.messages.startswith("docrag: no document is called 'vualt.pdf'\n  did you mean 'vault.pdf'")
     assert told.output == ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,38 +92,35 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     hostile.text_pdf(folder / "long.pdf", [f"chapter {number}" for number in range(1, 301)])
     (folder / "device.pdf").symlink_to("/proc/self/mem")
     (folder / "loop").symlink_to("..")
-    config = replace(QUICK, page_timeout_s=4.0)
+    config = replace(QUICK, page_timeout_s=3.0)
     report = bring(base / "index", folder, folder / "gone.pdf", config=config)
     return Zoo(folder, base / "index", report)
 
 
 def test_bad_files_are_failures_and_everything_else_goes_on(zoo: Zoo) -> None:
-    told = reasons(zoo.report)
-    slow = told.pop("slow.pdf page 2")
-    assert slow == "took longer than 4 s"
-    assert told.pop("broken page.pdf page 2").startswith(("it can't be read", "nothing of the page"))
-    assert told.pop("sizeless.pdf page 1", "no size").startswith(("the page has no size", "no size"))
-    truncated = told.pop("truncated.pdf", "damaged")
-    assert "damaged" in truncated
-    assert told == {
+    assert reasons(zoo.report) == {
         "gone.pdf": "No such file or directory",
         "empty.pdf": "it is empty (0 bytes)",
         "letter.pdf": "it is not a PDF: it starts with b'Dear rea'",
+        "truncated.pdf": "it is damaged beyond MuPDF's repair",
         "secret.pdf": "it is encrypted",
         "no pages.pdf": "it has no pages that can be read",
         "device.pdf": "it can't be read (Input/output error)",
+        "broken page.pdf page 2": "nothing of the page can be shown (non-page object in page tree)",
+        "slow.pdf page 2": "took longer than 3 s",
     }
-    assert all(failure.hint for failure in zoo.report.failures if failure.error != "PdfUnreadable" and failure.stage != "read")
+    hints = {failure.error: failure.hint for failure in zoo.report.failures}
+    assert hints["PdfCrash"] == "raise page_timeout_s (DOCRAG_PAGE_TIMEOUT_S)"
+    assert hints["PdfPassword"] == "give its password with --password or DOCRAG_PASSWORD"
+    assert hints["OSError"] == "check that it is there and may be read"
 
 
 def test_the_report_counts_every_name_once(zoo: Zoo) -> None:
     documents = zoo.report.documents
-    pdfs = sum(len([name for name in files if name.endswith(".pdf")]) for _, _, files in os.walk(zoo.folder))
+    assert documents == Tally(ok=11, failed=7, skipped=1)  # skipped: the same bytes under another name
+    pdfs = sum(name.endswith(".pdf") for _, _, files in os.walk(zoo.folder) for name in files)
     assert documents.attempted == pdfs + 1
-    assert documents.skipped == 1  # the same bytes under another name
-    assert documents.failed == sum(failure.page_number is None for failure in zoo.report.failures)
-    assert zoo.report.pages.skipped == 2
-    assert zoo.report.pages.ok > 300
+    assert zoo.report.pages == Tally(ok=300 + 2 + 1 + 1 + 1 + 2 + 2 + 2 + 1 + 1 + 1, failed=2, skipped=2)
 
 
 def test_good_documents_are_found(zoo: Zoo) -> None:
@@ -132,7 +130,7 @@ def test_good_documents_are_found(zoo: Zoo) -> None:
     assert found_by(zoo.index, "pangolin")[0] == ("two/report.pdf", 1)
     assert found_by(zoo.index, "narwhal sideways")[0] == ("rotated.pdf", 1)
     assert found_by(zoo.index, "zebra crossing")[0] == (ODD, 1)
-    assert found_by(zoo.index, "third page")[0] == ("slow.pdf", 3)
+    assert {("slow.pdf", 3), ("broken page.pdf", 3)} <= set(found_by(zoo.index, "third page"))
     assert found_by(zoo.index, "after all the paths")[0] == ("paths.pdf", 1)
     assert found_by(zoo.index, "hello there")[0][0] in {"huge.pdf", "sizeless.pdf"}
 
@@ -160,7 +158,7 @@ def test_a_rerun_opens_hashes_and_embeds_nothing(zoo: Zoo) -> None:
     good.write_bytes(b"x" * len(data))
     os.utime(good, ns=(status.st_atime_ns, status.st_mtime_ns))
     try:
-        report = rerun(zoo.index, zoo.folder, config=replace(QUICK, page_timeout_s=4.0))
+        report = rerun(zoo.index, zoo.folder, config=replace(QUICK, page_timeout_s=3.0))
     finally:
         good.write_bytes(data)
         os.utime(good, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -206,11 +204,11 @@ def test_a_raised_limit_and_checksum_try_again_what_went_over_it(tmp_path: Path)
 
 def test_a_page_that_failed_is_tried_again_alone(tmp_path: Path) -> None:
     slow, index = hostile.slow_pdf(tmp_path / "slow.pdf"), tmp_path / "index"
-    hasty = replace(QUICK, page_timeout_s=1.0)
+    hasty = replace(QUICK, page_timeout_s=1.5)
     assert bring(index, slow, config=hasty).pages == Tally(ok=2, failed=1)
     report = bring(index, slow, config=hasty, checksum=True)
     assert (report.documents, report.pages) == (Tally(ok=1), Tally(failed=1, skipped=2))
-    assert reasons(report) == {"slow.pdf page 2": "took longer than 1 s"}
+    assert reasons(report) == {"slow.pdf page 2": "took longer than 1.5 s"}
 
 
 @needs_tesseract
@@ -278,11 +276,13 @@ def test_two_files_that_swap_their_contents(tmp_path: Path) -> None:
     first, second = a.read_bytes(), b.read_bytes()
     a.write_bytes(second)
     b.write_bytes(first)
-    report = bring(index, a, b)
-    assert (report.documents.failed, report.pages.failed) == (0, 0)
+    # While this one is read, both others are looked at; then the last name of the first's document moves on.
+    before = hostile.text_pdf(tmp_path / "0.pdf", ["something else"] * 100)
+    report = bring(index, before, a, b)
+    assert (report.documents, report.pages) == (Tally(ok=2, skipped=1), Tally(ok=101, skipped=1))
     assert documents_of(index)["b.pdf"] == apples
     assert found_by(index, "apples")[0] == ("b.pdf", 1)
-    assert len(snapshot(index).blobs) == 2
+    assert len(snapshot(index).blobs) == 3
     assert rerun(index, a, b).documents == Tally(skipped=2)
 
 
@@ -364,6 +364,18 @@ def test_ingest_heals_damaged_records(tmp_path: Path) -> None:
     check_same(snapshot(index), before)
 
 
+def test_a_changed_file_replaces_a_document_whose_record_is_damaged(tmp_path: Path) -> None:
+    index, pdf = tmp_path / "index", hostile.text_pdf(tmp_path / "a.pdf", ["one", "two"])
+    bring(index, pdf)
+    with open_index(index) as opened:
+        (record,) = opened.documents()
+        opened.store.upsert("documents", [Point(document_id(record.document.sha256), {"kind": "document"})])
+    hostile.text_pdf(pdf, ["three"])
+    assert bring(index, pdf).documents == Tally(ok=1)
+    after = snapshot(index)
+    assert (len(after.points), len(after.records), len(after.blobs)) == (1, 3, 1)
+
+
 def test_ingest_heals_pages_of_a_document_without_a_record(tmp_path: Path) -> None:
     index, pdf = tmp_path / "index", hostile.text_pdf(tmp_path / "a.pdf", ["one", "two"])
     bring(index, pdf)
@@ -411,6 +423,17 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(small_disk: Path, tmp_path:
     assert (after.points, after.records) == (before.points, before.records)
     assert bring(index, files).documents == Tally(ok=1, skipped=1)
     assert found_by(index, "bananas")[0] == ("b.pdf", 1)
+
+
+def test_no_room_for_a_copy_of_a_remote_file(small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = fsspec.filesystem("memory")
+    remote.pipe("/shelf/far.pdf", hostile.text_pdf(tmp_path / "a.pdf", ["a page"] * 50).read_bytes())
+    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index, monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(small_disk))
+        (small_disk / "ballast").write_bytes(b"\0" * shutil.disk_usage(small_disk).free)
+        with pytest.raises(EnvironmentFault, match=r"^no room for a copy of memory:///shelf/far\.pdf: "):
+            ingest(index, never, ["memory://shelf"], QUICK, IngestOptions())
+    remote.rm("/shelf", recursive=True)
 
 
 def test_an_error_of_the_encoder_ends_the_run_and_a_rerun_completes_it(tmp_path: Path) -> None:
