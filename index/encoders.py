@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WINDOW_TOKENS = 256  # what the model was trained on; longer texts are embedded window by window
 BATCH_TOKENS = 1536  # its widest intermediate is 5 MB: larger batches fall out of the cache, smaller ones cost overhead
+ROWS_STEP = 128  # the matrix products' numbers of rows are multiples of it, or of an eighth of it for a lone question
 # CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _SPECIAL_TOKENS = 2
@@ -203,20 +204,27 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 def _forward(windows: Sequence[Sequence[int]], weights: _Weights) -> NDArray[np.float32]:
     """The sum of each window's token states: float32 [n_windows, 384] (its direction is that of the mean).
 
-    The windows' tokens stand one after another, [n_tokens, 384], without padding; only attention sees them padded.
+    The windows' tokens stand one after another, [n_tokens, 384], without padding between them; only attention sees them padded.
+    Rows of zeros at the end round their number up, because oneDNN keeps a compiled product for each number it ever met.
     """
     import torch
 
     lengths = torch.tensor([len(window) for window in windows])
-    ids = torch.tensor([token for window in windows for token in window])
+    tokens = [token for window in windows for token in window]
+    step = ROWS_STEP if len(tokens) > ROWS_STEP else ROWS_STEP // 8
+    n_rows = -(-len(tokens) // step) * step
+    ids = torch.tensor(tokens + [0] * (n_rows - len(tokens)))
     places = torch.arange(int(lengths.max()))
     mask = places < lengths[:, None]
+    positions = torch.zeros(n_rows, dtype=torch.long)
+    positions[: len(tokens)] = places.expand(mask.shape)[mask]
     with torch.inference_mode():
-        states = _norm(weights.words[ids] + weights.positions[places.expand(mask.shape)[mask]], weights.norm)
+        states = _norm(weights.words[ids] + weights.positions[positions], weights.norm)
         for layer in weights.layers:
             states = _layer_forward(states, mask, layer)
         owners = torch.repeat_interleave(torch.arange(len(windows)), lengths)
-        return torch.zeros(len(windows), _WIDTH).index_add_(0, owners, states.float()).numpy()
+        sums = torch.zeros(len(windows), _WIDTH)
+        return sums.index_add_(0, owners, states[: len(tokens)].float()).numpy()
 
 
 def _layer_forward(states: torch.Tensor, mask: torch.Tensor, layer: _Layer) -> torch.Tensor:
@@ -229,15 +237,21 @@ def _layer_forward(states: torch.Tensor, mask: torch.Tensor, layer: _Layer) -> t
 
 
 def _attention(qkv: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Each window's tokens attend to one another. `qkv` [n_tokens, 3 x 384]; `mask` bool [n_windows, longest]."""
+    """Each window's tokens attend to one another. `qkv` [n_rows, 3 x 384]; `mask` bool [n_windows, longest], True for a token.
+
+    Returns [n_rows, 384]; the rows after the last token are zero.
+    """
     import torch.nn.functional as functional
 
     n, longest = mask.shape
+    tokens = int(mask.sum())
     padded = qkv.new_zeros(n, longest, 3 * _WIDTH)
-    padded[mask] = qkv
+    padded[mask] = qkv[:tokens]
     query, key, value = padded.view(n, longest, 3, _HEADS, _WIDTH // _HEADS).permute(2, 0, 3, 1, 4)
     mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
-    return mixed.transpose(1, 2)[mask].reshape(-1, _WIDTH)
+    found = qkv.new_zeros(qkv.shape[0], _WIDTH)
+    found[:tokens] = mixed.transpose(1, 2)[mask].reshape(tokens, _WIDTH)
+    return found
 
 
 def _norm(states: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
