@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 _START = "import sys; sys.path[:] = {path!r}; from docrag.ingest.guard_child import main; main({fd}, {memory_mib}, {temp!r})"
 _REPLY_BYTES = 32
+_HEAR_SIGNALS_S = 0.5
 _CLOSED = "the pool of child processes was closed"
 _MORE_TIME = "raise page_timeout_s (DOCRAG_PAGE_TIMEOUT_S)"
 _MORE_MEMORY = "raise worker_memory_mib (DOCRAG_WORKER_MEMORY_MIB)"
@@ -96,7 +97,7 @@ class GuardedPool:
         """Run `function(*arguments)` in a child and return its value; raises what it raises, PdfCrash or PdfTooLarge."""
         done: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._put(_Job(function, arguments, done))
-        return done.get().result()
+        return _take(done).result()
 
     def map(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int | None = None
@@ -116,10 +117,10 @@ class GuardedPool:
                 out += 1
                 while out >= limit or not done.empty():
                     out -= 1
-                    job = done.get()
+                    job = _take(done)
                     yield job.arguments[0], job.result_or_pdf_error()
             for _ in range(out):
-                job = done.get()
+                job = _take(done)
                 yield job.arguments[0], job.result_or_pdf_error()
         finally:
             cancelled.set()
@@ -149,6 +150,15 @@ class GuardedPool:
             else:
                 job.run(child)
         child.forget()
+
+
+def _take(done: queue.SimpleQueue[_Job]) -> _Job:
+    """The next job that is done. In short waits: a Ctrl-C just before a long one would be heard only after it."""
+    while True:
+        try:
+            return done.get(timeout=_HEAR_SIGNALS_S)
+        except queue.Empty:
+            continue
 
 
 class _Child:

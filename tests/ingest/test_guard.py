@@ -32,10 +32,17 @@ def has_process(argument: str) -> bool:
     return any(argument in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_until_gone(pids: list[int]) -> bool:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        if not any(is_running(pid) for pid in pids):
             return True
         time.sleep(0.05)
     return False

@@ -48,7 +48,8 @@ def test_title_begins_a_passage_and_heads_those_that_follow() -> None:
         line(prose, 320, 4),
     )
     regions = make_passages(page)
-    assert [(region.kind, region.heading) for region in regions] == [("text", ""), ("text", "Results of the year"), ("text", "")]
+    assert [region.kind for region in regions] == ["text", "text", "text"]
+    assert [region.heading for region in regions] == ["", "Results of the year", ""]
     assert [text.split()[0] for text in texts(page)] == ["Results", "Sales", "Outlook"]
     assert regions[0].box[:2] == (50, 50)
 
