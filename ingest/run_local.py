@@ -20,6 +20,7 @@ from docrag.config import Config
 from docrag.errors import EnvironmentFault, IndexDamaged, PdfError, PdfTooLarge
 from docrag.index.encoders import TextEncoder
 from docrag.index.library_index import LibraryIndex
+from docrag.index.location import is_folder
 from docrag.index.records import DocumentRecord
 from docrag.ingest.guard import GuardedPool
 from docrag.ingest.ocr import tesseract_available
@@ -134,6 +135,7 @@ class _Run:
             self._read(changed)
         if self._options.prune:
             self._prune()
+        self._drop_nameless()
         self._index.store.flush()
         return self._totals
 
@@ -322,6 +324,12 @@ class _Run:
         for source in self._index.sources():
             if is_gone(source.name):
                 self._index.remove_source(source.name)
+
+    def _drop_nameless(self) -> None:
+        """Delete the documents that no name leads to: an ingest was killed between moving a name and deleting what it left."""
+        if is_folder(self._index.location):  # on a server another ingest may be about to name them
+            for sha256 in self._index.nameless():
+                self._index.delete_document(sha256)
 
     def _tell(self) -> None:
         if self._report_progress is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -480,3 +483,38 @@ def test_progress_grows_to_the_end(tmp_path: Path) -> None:
     assert (last.documents_done, last.documents_total, last.pages_done) == (3, 3, 40)
     assert last.bytes_done == pytest.approx(last.bytes_total)
     assert last.bytes_total == 2 * pdf.stat().st_size + 4
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server on this machine with one PDF; its address."""
+    (tmp_path / "web").mkdir()
+    hostile.text_pdf(tmp_path / "web" / "report.pdf", ["first page", "second page"])
+    handler = functools.partial(QuietHandler, directory=str(tmp_path / "web"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_web_address_is_a_source(tmp_path: Path, web: str) -> None:
+    report = bring(tmp_path / "index", f"{web}/report.pdf", f"{web}/lost.pdf")
+    assert (report.documents, report.pages) == (Tally(ok=1, failed=1), Tally(ok=2))
+    with open_index(tmp_path / "index") as index:
+        assert [source.name for source in index.sources() if source.document] == [f"{web}/report.pdf"]
+
+
+def test_a_document_that_lost_its_name_in_a_kill_goes(tmp_path: Path) -> None:
+    path = hostile.text_pdf(tmp_path / "one.pdf", ["alone"])
+    bring(tmp_path / "index", path)
+    with open_index(tmp_path / "index") as index:
+        index.store.delete("documents", [source_id(str(path))])  # what a kill between two steps leaves
+    hostile.text_pdf(path, ["no more", "alone"])
+    bring(tmp_path / "index", path)
+    with open_index(tmp_path / "index") as index:
+        assert [record.document.pages for record in index.documents()] == [2]
