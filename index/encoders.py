@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -32,6 +34,8 @@ ROWS_STEP = 128  # the matrix products' numbers of rows are multiples of it, or 
 # CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _SPECIAL_TOKENS = 2
+Windows = Sequence[Sequence[int]]
+"""The token ids of each window, its two special tokens included."""
 _LAYERS, _HEADS, _WIDTH, _EPSILON = 6, 12, 384, 1e-12
 
 
@@ -76,8 +80,9 @@ class MiniLM:
         """float32 [n_texts, 384], rows of length 1; a text of more than 256 tokens is the mean of its windows."""
         windows, owners, lengths = self._windows(texts)
         sums = np.zeros((len(texts), _WIDTH), np.float32)
-        for batch in _batches(lengths):
-            vectors = _forward([windows[at] for at in batch], self._weights)
+        batches = list(_batches(lengths))
+        inputs = [[windows[at] for at in batch] for batch in batches]
+        for batch, vectors in zip(batches, _forward_all(inputs, self._weights), strict=True):
             np.add.at(sums, [owners[at] for at in batch], vectors)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         return sums / np.maximum(norms, _EPSILON)
@@ -201,57 +206,92 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _forward(windows: Sequence[Sequence[int]], weights: _Weights) -> NDArray[np.float32]:
-    """The sum of each window's token states: float32 [n_windows, 384] (its direction is that of the mean).
+def _forward_all(batches: Sequence[Windows], weights: _Weights) -> list[NDArray[np.float32]]:
+    """`_forward` of each batch: one alone on all cores, several on a core each.
 
-    The windows' tokens stand one after another, [n_tokens, 384], without padding between them; only attention sees them padded.
-    Rows of zeros at the end round their number up, because oneDNN keeps a compiled product for each number it ever met.
+    Cores that work on one product wait for one another at its end, and all of them for the one that a PDF reader is using.
     """
     import torch
 
-    lengths = torch.tensor([len(window) for window in windows])
-    tokens = [token for window in windows for token in window]
-    step = ROWS_STEP if len(tokens) > ROWS_STEP else ROWS_STEP // 8
-    n_rows = -(-len(tokens) // step) * step
-    ids = torch.tensor(tokens + [0] * (n_rows - len(tokens)))
+    if len(batches) < 2:
+        return [_forward(batch, weights) for batch in batches]
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as executor:
+            return list(executor.map(_forward, batches, itertools.repeat(weights)))
+    finally:
+        torch.set_num_threads(threads)  # the number for threads to come is the process's, not theirs
+
+
+def _forward(windows: Windows, weights: _Weights) -> NDArray[np.float32]:
+    """The sum of each window's token states: float32 [n_windows, 384] (its direction is that of the mean)."""
+    import torch
+
+    tokens = torch.tensor([token for window in windows for token in window])
+    layout = _lay_out([len(window) for window in windows])
+    ids = torch.zeros(len(layout.positions), dtype=torch.long)
+    ids[: len(tokens)] = tokens
+    with torch.inference_mode():
+        states = _norm(weights.words[ids] + weights.positions[layout.positions], weights.norm)
+        for layer in weights.layers:
+            states = _layer_forward(states, layout, layer)
+        sums = torch.zeros(len(windows), _WIDTH)
+        return sums.index_add_(0, layout.owners, states[: len(tokens)].float()).numpy()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """Where a batch's tokens stand. They follow one another in n_rows rows, without padding; only attention sees them padded.
+
+    The last rows belong to no token: they round the number up, for oneDNN compiles and keeps a product for each it ever met.
+    `positions` [n_rows]: place in its window. `owners` [n_tokens]: the window. `mask` bool [n_windows, longest]: True for a
+    token. `to_padded` [n_windows x longest] and `from_padded` [n_rows]: the row that goes there.
+    """
+
+    positions: torch.Tensor
+    owners: torch.Tensor
+    mask: torch.Tensor
+    to_padded: torch.Tensor
+    from_padded: torch.Tensor
+
+
+def _lay_out(window_lengths: Sequence[int]) -> _Layout:
+    import torch
+
+    lengths = torch.tensor(window_lengths)
+    n_tokens = int(lengths.sum())
+    step = ROWS_STEP if n_tokens > ROWS_STEP else ROWS_STEP // 8
+    n_rows = -(-n_tokens // step) * step
     places = torch.arange(int(lengths.max()))
     mask = places < lengths[:, None]
     positions = torch.zeros(n_rows, dtype=torch.long)
-    positions[: len(tokens)] = places.expand(mask.shape)[mask]
-    with torch.inference_mode():
-        states = _norm(weights.words[ids] + weights.positions[positions], weights.norm)
-        for layer in weights.layers:
-            states = _layer_forward(states, mask, layer)
-        owners = torch.repeat_interleave(torch.arange(len(windows)), lengths)
-        sums = torch.zeros(len(windows), _WIDTH)
-        return sums.index_add_(0, owners, states[: len(tokens)].float()).numpy()
+    positions[:n_tokens] = places.expand(mask.shape)[mask]
+    to_padded = torch.zeros(mask.numel(), dtype=torch.long)
+    to_padded[mask.flatten()] = torch.arange(n_tokens)
+    from_padded = torch.zeros(n_rows, dtype=torch.long)
+    from_padded[:n_tokens] = mask.flatten().nonzero()[:, 0]
+    owners = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    return _Layout(positions, owners, mask, to_padded, from_padded)
 
 
-def _layer_forward(states: torch.Tensor, mask: torch.Tensor, layer: _Layer) -> torch.Tensor:
+def _layer_forward(states: torch.Tensor, layout: _Layout, layer: _Layer) -> torch.Tensor:
     import torch.nn.functional as functional
 
-    mixed = _attention(functional.linear(states, *layer.qkv), mask)
+    mixed = _attention(functional.linear(states, *layer.qkv), layout)
     states = _norm(states + functional.linear(mixed, *layer.attention_output), layer.attention_norm)
     inner = functional.gelu(functional.linear(states, *layer.intermediate))
     return _norm(states + functional.linear(inner, *layer.output), layer.output_norm)
 
 
-def _attention(qkv: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Each window's tokens attend to one another. `qkv` [n_rows, 3 x 384]; `mask` bool [n_windows, longest], True for a token.
-
-    Returns [n_rows, 384]; the rows after the last token are zero.
-    """
+def _attention(qkv: torch.Tensor, layout: _Layout) -> torch.Tensor:
+    """Each window's tokens attend to one another: [n_rows, 3 x 384] -> [n_rows, 384]. Rows of no token hold anything finite."""
     import torch.nn.functional as functional
 
-    n, longest = mask.shape
-    tokens = int(mask.sum())
-    padded = qkv.new_zeros(n, longest, 3 * _WIDTH)
-    padded[mask] = qkv[:tokens]
-    query, key, value = padded.view(n, longest, 3, _HEADS, _WIDTH // _HEADS).permute(2, 0, 3, 1, 4)
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
-    found = qkv.new_zeros(qkv.shape[0], _WIDTH)
-    found[:tokens] = mixed.transpose(1, 2)[mask].reshape(tokens, _WIDTH)
-    return found
+    n, longest = layout.mask.shape
+    padded = qkv.index_select(0, layout.to_padded).view(n, longest, 3, _HEADS, _WIDTH // _HEADS)
+    query, key, value = padded.permute(2, 0, 3, 1, 4)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=layout.mask[:, None, None, :])
+    return mixed.transpose(1, 2).reshape(n * longest, _WIDTH).index_select(0, layout.from_padded)
 
 
 def _norm(states: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
