@@ -21,7 +21,7 @@ from docrag.errors import UsageError
 from docrag.eval.mmlongbench import Question, load_questions
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLE_S = 0.25  # adding up the memory of five processes takes about 5 ms
+SAMPLE_S = 1.0  # adding up the memory of five processes takes some 20 ms of a core
 _SCRIPT = Path(sys.executable).with_name("docrag")
 DOCRAG = [str(_SCRIPT)] if _SCRIPT.exists() else [sys.executable, "-m", "docrag.cli"]
 

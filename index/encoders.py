@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WINDOW_TOKENS = 256  # what the model was trained on; longer texts are embedded window by window
-BATCH_TOKENS = 1536  # its widest intermediate is 5 MB: larger batches fall out of the cache, smaller ones cost overhead
+BATCH_TOKENS = 1024  # its widest intermediate is 3 MB: larger batches fall out of the cache, smaller ones cost overhead
 ROWS_STEP = 128  # the matrix products' numbers of rows are multiples of it, or of an eighth of it for a lone question
 # CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
