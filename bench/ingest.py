@@ -169,7 +169,8 @@ def _stages(result: dict[str, Any]) -> str:
 def _tokens(result: dict[str, Any]) -> str:
     tokens = result["tokens"]
     return (
-        f"Of {tokens['text_tokens']:,} tokens of the layers' text, {100 * tokens['share']:.2f} % are embedded "
+        f"Of {tokens['text_tokens']:,} tokens of the layers' text ({tokens['leader_dots']:,} dots of leaders left out), "
+        f"{100 * tokens['share']:.2f} % are embedded "
         f"({tokens['passage_tokens']:,} tokens in passages). {tokens['rejected_pages']} pages were not read from their layer "
         f"(garbage, or failed); they hold {tokens['rejected_tokens']:,} of the tokens. "
         f"Of the others, {100 * tokens['share_of_accepted']:.2f} % are embedded."

@@ -3,7 +3,8 @@
     python -m bench.text_tokens DATA --index I
 
 Tokens are MiniLM's. Both sides are normalised alike: NFKC (ligatures taken apart), soft hyphens out, a hyphen before lower-case
-letters dropped with the white space after it (words broken at a line's end are put together at ingest). A token counts as
+letters dropped with the white space after it (words broken at a line's end are put together at ingest), and leaders (rows of
+dots that lead the eye to a page number) cut to three dots as ingest does; how many dots that were is said. A token counts as
 embedded where a passage of its page holds it, as often as it does (the heading that is embedded with a passage is not counted).
 Prints one JSON object.
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from docrag.types import PageContent
 
 _HYPHEN = re.compile(r"(?<=\w)[-\u2010\u2011]\s*(?=[a-z])")
+_LEADER = re.compile(r"\.(?:\s?\.){3,}")
 _BLANK = {0xAD: None, 0x200B: None, 0xFEFF: None}
 
 
@@ -64,7 +66,7 @@ def compare(paths: Sequence[Path], index: str) -> dict[str, float]:
     def tokens(text: str) -> Counter[int]:
         return Counter(tokenizer.encode(_normalised(text), add_special_tokens=False).ids)
 
-    in_text = embedded = passage_tokens = unread_pages = unread_tokens = pages = 0
+    in_text = embedded = passage_tokens = unread_pages = unread_tokens = leader_dots = pages = 0
     with Library(index) as library:
         for path in paths:
             contents = _contents(library, path)
@@ -73,6 +75,7 @@ def compare(paths: Sequence[Path], index: str) -> dict[str, float]:
                 page = contents.get(number)
                 got = tokens(" ".join(page.passage_text(region) for region in page.passages)) if page else Counter[int]()
                 pages += 1
+                leader_dots += sum(run[0].count(".") - 3 for run in _LEADER.finditer(text))
                 in_text += wanted.total()
                 passage_tokens += got.total()
                 embedded += (wanted & got).total()
@@ -84,6 +87,7 @@ def compare(paths: Sequence[Path], index: str) -> dict[str, float]:
         "text_tokens": in_text,
         "passage_tokens": passage_tokens,
         "embedded_tokens": embedded,
+        "leader_dots": leader_dots,
         "share": embedded / in_text if in_text else 0.0,
         "rejected_pages": unread_pages,
         "rejected_tokens": unread_tokens,
@@ -102,7 +106,7 @@ def _contents(library: Library, path: Path) -> dict[int, PageContent]:
 
 
 def _normalised(text: str) -> str:
-    return _HYPHEN.sub("", unicodedata.normalize("NFKC", text).translate(_BLANK))
+    return _HYPHEN.sub("", _LEADER.sub("...", unicodedata.normalize("NFKC", text).translate(_BLANK)))
 
 
 if __name__ == "__main__":
