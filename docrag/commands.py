@@ -67,6 +67,8 @@ def _ask(arguments: argparse.Namespace) -> Result:
 def _list(arguments: argparse.Namespace) -> Result:
     with Library(arguments.index) as library:
         documents = [output.document_json(library.index, record) for record in library.documents()]
+        for damage in library.index.damaged_records:
+            _to_stderr(f"docrag: {damage}")
     documents.sort(key=lambda document: document["document"])
     lines = [f"{document['pages']:6} pages  {document['status']:8}  {document['document']}" for document in documents]
     return {"documents": documents}, "\n".join(lines) or "no documents", 0

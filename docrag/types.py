@@ -6,7 +6,6 @@ from 0 to 1. Pages are counted from 0 in `page_index` and from 1 in `page_number
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from collections.abc import Mapping
@@ -57,11 +56,6 @@ class DocumentRef:
             raise ValueError(f"sha256 is 64 lower-case hexadecimal digits, got {self.sha256!r}")
         if self.pages < 1:
             raise ValueError(f"a document has at least one page, got {self.pages}")
-
-    @staticmethod
-    def hash_bytes(data: bytes) -> str:
-        """The identity of a document: the sha256 of its bytes, in hexadecimal."""
-        return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +218,6 @@ class Failure:
             "lacked": self.lacked,
             "retriable": self.retriable,
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Failure:
-        return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,14 +132,6 @@ def read_chunks(pool: GuardedPool, chunks: Iterable[PageChunk]) -> Iterator[tupl
         alone.clear()
 
 
-def read_document_pages(
-    pool: GuardedPool, path: str, document: DocumentRef, settings: ReadSettings, password: str | None = None
-) -> Iterator[list[PageContent | Failure]]:
-    """All pages of one document by `read_chunks`, a list for each chunk."""
-    for _, pages in read_chunks(pool, chunks_of(path, document, range(document.pages), settings, password)):
-        yield pages
-
-
 def page_failure(document: DocumentRef, page_index: int, error: PdfError) -> Failure:
     """What goes on record for a page that `error` was raised for."""
     return Failure(

@@ -389,6 +389,7 @@ def test_verify_finds_a_damaged_record_and_repair_takes_it_away(run: Any, own_in
         (sha256,) = opened.resolve_documents(["vault.pdf"])
         opened.store.upsert("documents", [Point(document_id(sha256), {"kind": "document", "document": 3})])
     assert run("search", "harbour", "--index", own_index).exit_code == 0  # the others work
+    assert "is damaged" in run("list", "--index", own_index).messages
     told = run("verify", "--index", own_index)
     assert told.exit_code == 1
     assert told.output.splitlines()[-1] == f"ingest again: {files / 'vault.pdf'}"

@@ -17,7 +17,6 @@ from docrag.ingest.read import (
     chunks_of,
     open_facts,
     read_chunks,
-    read_document_pages,
     read_pages,
 )
 from docrag.types import DocumentRef, Failure, PageContent
@@ -47,8 +46,8 @@ def read_one(path: Path, settings: ReadSettings = NEVER, password: str | None = 
 
 
 def guarded(pool: GuardedPool, path: Path, pages: int, settings: ReadSettings = NEVER) -> list[PageContent | Failure]:
-    chunks = read_document_pages(pool, str(path), DocumentRef(SHA, pages), settings)
-    return sorted((page for chunk in chunks for page in chunk), key=page_number)
+    chunks = read_chunks(pool, chunks_of(str(path), DocumentRef(SHA, pages), range(pages), settings))
+    return sorted((page for _, found in chunks for page in found), key=page_number)
 
 
 def page_number(page: PageContent | Failure) -> int:
