@@ -94,7 +94,7 @@ class MiniLM:
     def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int], list[int]]:
         windows: list[list[int]] = []
         owners: list[int] = []
-        for owner, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
+        for owner, encoding in enumerate(self._tokenizer.encode_batch_fast(list(texts))):
             first, *inner, last = encoding.ids
             step = WINDOW_TOKENS - _SPECIAL_TOKENS
             for start in range(0, max(len(inner), 1), step):
