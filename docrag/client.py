@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from docrag.config import Config
 from docrag.errors import AmbiguousDocument, IndexMismatch, IndexMissing, UnknownDocument, UsageError
+from docrag.index.blobs import absolute_url
 from docrag.index.encoders import MiniLM, choose_precision
 from docrag.index.library_index import LibraryIndex
 from docrag.index.payload import utf8
@@ -192,7 +193,7 @@ class Library:
             self._index = LibraryIndex.create(self.location, made)
             return self._index
         check_same(self.location, index.settings, None, self._read_settings())
-        if self._blobs is not None and self._blobs != index.settings.blobs_url:
+        if self._blobs is not None and absolute_url(self._blobs) != index.settings.blobs_url:
             kept = index.settings.blobs_url or "its own folder"
             raise IndexMismatch(
                 f"the index at {self.location} keeps its PDFs in {kept}, not in {self._blobs}", "leave --blobs out"

@@ -173,6 +173,14 @@ def test_an_index_keeps_the_settings_that_it_was_made_with(
         library.ingest([files / "fruit.pdf"])
 
 
+def test_the_same_place_for_blobs_may_be_named_again(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for skipped in (0, 1):
+        with hashed(tmp_path / "index", blobs="kept", ocr="never") as library:
+            assert library.ingest([files / "fruit.pdf"]).documents.skipped == skipped
+    assert list((tmp_path / "kept").rglob("*.pdf"))
+
+
 def test_a_wrong_language_makes_no_index(tmp_path: Path, files: Path) -> None:
     from docrag.ingest.ocr import tesseract_available
 
