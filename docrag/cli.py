@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import json
 import os
 import sys
 import traceback
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 import docrag
 from docrag.errors import DocragError, UsageError
+from docrag.output import to_json_text
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
 EPILOG = "Settings can also be given as DOCRAG_* variables (DOCRAG_OCR=never). Exit codes: 0 all well, 1 the run finished but \
@@ -160,8 +160,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 def _show_error(kind: str, message: str, hint: str, given: Sequence[str]) -> None:
     sys.stderr.write(f"docrag: {message}\n" + (f"  {hint}\n" if hint else ""))
     if "--json" in given:
-        told = {"error": kind, "message": message, "hint": hint}
-        sys.stdout.write(json.dumps({"schema_version": 1, **told}) + "\n")
+        sys.stdout.write(to_json_text({"error": kind, "message": message, "hint": hint}) + "\n")
 
 
 def _hush_stdout() -> None:

