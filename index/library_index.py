@@ -259,7 +259,6 @@ def _page_point(content: PageContent, vectors: PageVectors) -> Point:
     lanes: dict[str, Vector | None] = {
         PASSAGES.name: vectors.passages,
         BM25.name: vectors.bm25 if vectors.bm25 is not None and vectors.bm25.indices else None,
-        "visual": vectors.visual,
     }
     kept = {name: vector for name, vector in lanes.items() if vector is not None}
     return Point(content.page.point_id, page_payload(content), kept)

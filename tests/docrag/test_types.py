@@ -83,7 +83,7 @@ def test_boxes_are_floats() -> None:
         (lambda: SparseVector((1, 2), (1.0,)), "one value an index: got 2 indices and 1 values"),
         (lambda: SparseVector((1,), (float("inf"),)), "finite numbers only"),
         (lambda: DocumentOutline((None,), (), {}), "1 labels, 0 printed numbers"),
-        (lambda: PageVectors(PAGE, np.zeros((1, 384), np.float32)), r"passages is float16 .* got float32 \(1, 384\)"),  # type: ignore[arg-type]
+        (lambda: PageVectors(PAGE, np.zeros((1, 384), np.float32)), r"passages of page 2 is float16 .* got float32 \(1, 384\)"),  # type: ignore[arg-type]
         (lambda: PageVectors(PAGE, np.zeros((0, 384), np.float16)), r"got float16 \(0, 384\)"),
         (lambda: PageVectors(PAGE, np.full((1, 2), np.nan, np.float16)), "passages of page 2 holds NaN or infinity"),
         (lambda: Source("a", 1, "1"), "a source leads to a document or to a failure, not both or neither: 'a'"),
