@@ -168,10 +168,13 @@ def _stages(result: dict[str, Any]) -> str:
 
 def _tokens(result: dict[str, Any]) -> str:
     tokens = result["tokens"]
+    with_dots = tokens["text_tokens"] + tokens["leader_dots"]
     return (
-        f"Of {tokens['text_tokens']:,} tokens of the layers' text ({tokens['leader_dots']:,} dots of leaders left out), "
-        f"{100 * tokens['share']:.2f} % are embedded "
-        f"({tokens['passage_tokens']:,} tokens in passages). {tokens['rejected_pages']} pages were not read from their layer "
+        f"Of {tokens['text_tokens']:,} tokens of the layers' text, {100 * tokens['share']:.2f} % are embedded "
+        f"({tokens['passage_tokens']:,} tokens in passages); rows of leader dots are cut to three at ingest and in this count. "
+        f"With each of their {tokens['leader_dots']:,} other dots counted as a token of the text, "
+        f"{100 * tokens['embedded_tokens'] / with_dots:.2f} % of {with_dots:,} are. "
+        f"{tokens['rejected_pages']} pages were not read from their layer "
         f"(garbage, or failed); they hold {tokens['rejected_tokens']:,} of the tokens. "
         f"Of the others, {100 * tokens['share_of_accepted']:.2f} % are embedded."
     )

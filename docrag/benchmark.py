@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,10 @@ from docrag.eval.predictions import Prediction
 from docrag.eval.retrieval import DocumentPage, Scope
 from docrag.eval.run import RunConfig, run_benchmark
 from docrag.eval.summary import Summary
-from docrag.pipelines.retrieve import rank_pages
+from docrag.index.payload import utf8
+from docrag.pipelines.answer import AskSettings, answer_from
+from docrag.pipelines.reader import Reader, open_reader
+from docrag.pipelines.retrieve import Ranking, rank_pages
 from docrag.types import Answer
 
 RANKED_PAGES = 50  # kept for each question: more than any metric looks at
@@ -61,26 +63,27 @@ class _Asked:
         self._library = library
         self._data = data
         self._options = options
+        self._reader = None if options.retrieval_only else open_reader(library.config.reader)
         self._doc_ids: dict[str, str] = {}
 
     def predict(self, question: Question) -> Prediction:
-        begin = time.perf_counter()
         sha256 = self._document(question.doc_id)
         record = self._library.index.document(sha256) if sha256 else None
         if sha256 is None or record is None:
             return Prediction.failed(question.question_id)
         ranking = self._rank(question, [sha256])
-        answer = None if self._options.retrieval_only else self._ask(question, sha256)
+        answer = None if self._reader is None else self._answer(ranking, self._reader)
         return Prediction(
             question_id=question.question_id,
             answer=answer and answer.text,
             outcome=answer and answer.outcome,
             confidence=answer.confidence if answer else 0.0,
             document_pages=record.document.pages,
-            ranked_pages=tuple(page for _, page in ranking),
-            ranked_library=self._rank_library(question) if self._options.scope == "library" else None,
+            ranked_pages=tuple(page for _, page in self._best(ranking)),
+            ranked_library=self._best(self._rank(question, ())) if self._options.scope == "library" else None,
             citations=answer.citations if answer else (),
-            milliseconds=round(1000 * (time.perf_counter() - begin), 3),
+            # Of the search in the document and the answer: the library's ranking is a search of its own, for the figures.
+            milliseconds=answer.milliseconds if answer else round(1000 * ranking.seconds, 3),
         )
 
     def _document(self, doc_id: str) -> str | None:
@@ -94,15 +97,17 @@ class _Asked:
             return sha256
         return None
 
-    def _ask(self, question: Question, sha256: str) -> Answer:
-        return self._library.ask(question.question, [sha256])
+    def _rank(self, question: Question, documents: Sequence[str]) -> Ranking:
+        library = self._library
+        return rank_pages(library.index, library.encoder, utf8(question.question), documents, library.visual)
 
-    def _rank(self, question: Question, documents: Sequence[str]) -> list[DocumentPage]:
+    def _answer(self, ranking: Ranking, reader: Reader) -> Answer:
+        config = self._library.config
+        settings = AskSettings(config.reader, config.k, config.budget_tokens)
+        return answer_from(self._library.index, ranking, reader, settings, self._library.encoder.count_tokens)
+
+    def _best(self, ranking: Ranking) -> tuple[DocumentPage, ...]:
         """(name, page number) of the best pages, the name as the data has it where it is known."""
-        index = self._library.index
-        ranking = rank_pages(index, self._library.encoder, question.question, documents)
         places = [ranking.places[page.id] for page in ranking.pages[:RANKED_PAGES]]
-        return [(self._doc_ids.get(sha256) or index.name_of(sha256), page_index + 1) for sha256, page_index in places]
-
-    def _rank_library(self, question: Question) -> tuple[DocumentPage, ...]:
-        return tuple(self._rank(question, ()))
+        names = {sha256: self._doc_ids.get(sha256) or self._library.index.name_of(sha256) for sha256, _ in places}
+        return tuple((names[sha256], page_index + 1) for sha256, page_index in places)

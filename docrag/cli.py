@@ -12,9 +12,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import docrag
+from docrag.config import Device, Pooling, Quantization
 from docrag.errors import DocragError, UsageError
 from docrag.output import to_json_text
 
@@ -67,6 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_library_commands(commands)
     _add_eval(commands)
     _add_score(commands)
+    _add_plan(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -89,7 +92,9 @@ def _add_demo(commands: Any) -> None:
 
 def _add_ingest(commands: Any) -> None:
     parser = _command(commands, "ingest", "bring PDFs into an index")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, globs, URLs, or - for a list on stdin")
+    parser.add_argument(
+        "sources", nargs="*", metavar="SOURCE", help="files, folders, globs, URLs, - for a list on stdin; none with --visual"
+    )
     parser.add_argument("--ocr", choices=("auto", "never", "always"), help="when to read pages by OCR (default: auto)")
     parser.add_argument("--lang", metavar="L", help="Tesseract's language, as in eng or deu+eng (default: eng)")
     parser.add_argument("--password", metavar="P", help="for encrypted PDFs; better given as DOCRAG_PASSWORD")
@@ -97,6 +102,19 @@ def _add_ingest(commands: Any) -> None:
     parser.add_argument("--prune", action="store_true", help="remove the names of files that are gone")
     parser.add_argument("--checksum", action="store_true", help="read files again even where size and time are unchanged")
     parser.add_argument("--blobs", metavar="URL", help="where the PDFs are kept, for an index on a server")
+    _add_visual(parser, "embed page images too, by this late-interaction model: a hub id or a folder; none: leave that lane")
+    parser.add_argument("--pooling", choices=get_args(Pooling), help="how visual vectors are pooled for the first stage")
+    parser.add_argument(
+        "--quantization", choices=get_args(Quantization), help="how visual vectors are kept for a quick look (default: none)"
+    )
+
+
+def _add_visual(parser: argparse.ArgumentParser, summary: str) -> None:
+    parser.add_argument("--visual", metavar="MODEL", help=summary)
+    parser.add_argument("--device", choices=get_args(Device), help="where that model runs (default: a GPU where there is one)")
+
+
+_OWN_MODEL = "where the visual lane's model lies now, if elsewhere than at ingest; none: go without that lane"
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
@@ -105,12 +123,13 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--doc", action="append", default=[], metavar="NAME", help="only this document; a name, its end, or a glob"
     )
     parser.add_argument("-k", type=int, metavar="N", help="pages to find (default: 5)")
+    _add_visual(parser, _OWN_MODEL)
 
 
 def _add_search(commands: Any) -> None:
     parser = _command(commands, "search", "find the pages that may hold an answer")
     _add_question(parser)
-    parser.add_argument("--explain", action="store_true", help="show each lane's score and rank")
+    parser.add_argument("--explain", action="store_true", help="show what each lane was asked, and its share in each score")
 
 
 def _add_ask(commands: Any) -> None:
@@ -126,9 +145,13 @@ def _add_library_commands(commands: Any) -> None:
     show.add_argument("document", metavar="DOC")
     show.add_argument("--page", type=int, metavar="N", help="one page, counted from 1")
     show.add_argument("--out", metavar="FILE.png", help="draw the page to this file")
+    show.add_argument("--question", metavar="Q", help="with --out: mark on the page what the visual lane sees of Q")
+    show.add_argument("--by-word", action="store_true", help="with --question: a sheet with a picture for each word")
     show.add_argument("--password", metavar="P", help="to draw pages of an encrypted PDF; better given as DOCRAG_PASSWORD")
-    delete = _command(commands, "delete", "delete documents from an index; the files themselves stay")
-    delete.add_argument("documents", nargs="+", metavar="DOC")
+    _add_visual(show, _OWN_MODEL)
+    delete = _command(commands, "delete", "delete documents from an index, or its visual lane; the files themselves stay")
+    delete.add_argument("documents", nargs="*", metavar="DOC")
+    delete.add_argument("--visual", action="store_true", help="delete the visual lane of the whole index")
     verify = _command(commands, "verify", "check records against pages against stored PDFs")
     verify.add_argument("--repair", action="store_true", help="remove what can't be trusted, and say what to ingest again")
 
@@ -143,6 +166,7 @@ def _add_eval(commands: Any) -> None:
     )
     parser.add_argument("--retrieval-only", action="store_true", help="rank pages, ask nobody")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
+    _add_visual(parser, _OWN_MODEL)
     parser.add_argument("--out", default="run", metavar="RUN_DIR", help="the run's folder (default: run)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
 
@@ -151,6 +175,21 @@ def _add_score(commands: Any) -> None:
     parser = _command(commands, "score", "score predictions made by anything", index=False)
     parser.add_argument("predictions", metavar="PREDICTIONS.jsonl")
     parser.add_argument("--questions", metavar="GOLD", help="the benchmark's questions: what is missing counts as wrong")
+
+
+def _add_plan(commands: Any) -> None:
+    parser = _command(commands, "plan", "tell what a library of so many pages takes, and which storage to choose", index=False)
+    parser.add_argument("--pages", required=True, metavar="N", help="as 10000, 10_000, 1,000,000, 1e6 or 1M")
+    parser.add_argument("--visual", metavar="MODEL", help="plan for the visual lane of this model as well; it is not loaded")
+    parser.add_argument("--gpus", type=int, metavar="G", help="GPUs that embed page images (default: enough for a week)")
+    parser.add_argument("--cpus", type=int, metavar="C", help="cores that read and embed text (default: this machine's)")
+    parser.add_argument("--index", metavar="I", help="a folder: plan with its own bytes a page, and its model")
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = _command(commands, "doctor", "look for what is wrong with this machine or an index", index=False)
+    parser.add_argument("--index", metavar="I", help="look at this index too, and test that its vectors still come out")
+    parser.add_argument("--password", metavar="P", help="to draw pages of encrypted PDFs; better given as DOCRAG_PASSWORD")
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,19 +16,23 @@ from docrag.index.blobs import absolute_url
 from docrag.index.encoders import MiniLM, choose_precision
 from docrag.index.library_index import LibraryIndex
 from docrag.index.payload import utf8
-from docrag.index.records import DocumentRecord, IndexSettings, check_same
+from docrag.index.records import DocumentRecord, IndexSettings, LaneFingerprint, check_same
 from docrag.index.records import ReadSettings as StoredReadSettings
 from docrag.index.verify import VerifyReport, verify
+from docrag.index.visual_encoder import VisualEncoder
 from docrag.ingest.guard import GuardedPool
 from docrag.ingest.read import ReadSettings
 from docrag.ingest.render import render_page
-from docrag.ingest.run_local import IngestOptions, ingest
+from docrag.ingest.run_local import Encoders, IngestOptions, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.ingest.totals import Progress
-from docrag.pipelines.answer import AskSettings, ask
+from docrag.pipelines.answer import AskSettings, answer_from
 from docrag.pipelines.reader import open_reader
-from docrag.pipelines.retrieve import search
+from docrag.pipelines.retrieve import Explained, Ranking, best_pages, explain, rank_pages
 from docrag.types import Answer, Hit, IngestReport, PageContent, page_point_id
+
+NO_VISUAL = "none"
+_WAYS = ("pooling", "quantization")
 
 
 def open(location: str | os.PathLike[str] = "library", **settings: Any) -> Library:
@@ -52,6 +57,7 @@ class Library:
         self._settings = settings
         self.config = Config.resolve(settings)
         self._index: LibraryIndex | None = None
+        self._visual_encoder: VisualEncoder | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +85,46 @@ class Library:
     def encoder(self) -> MiniLM:
         return MiniLM(self.config.precision)
 
+    @property
+    def visual(self) -> VisualEncoder | None:
+        """The model of the index's visual lane, loaded; None where it has no such lane, or `visual` is "none".
+
+        Raises ModelFault where the model can't be loaded, IndexMismatch where the lane was made with another one.
+        """
+        if self.index.visual is None or self.config.visual == NO_VISUAL:
+            return None
+        return self._visual(self.index.visual)
+
+    def _visual(self, lane: LaneFingerprint) -> VisualEncoder:
+        if self._visual_encoder is None:
+            encoder = self._load_visual(self.config.visual or self.index.visual_model)
+            self.index.check_visual(_with_ways(encoder.fingerprint, lane.settings))
+            self._visual_encoder = encoder
+        return self._visual_encoder
+
+    def _load_visual(self, model: str) -> VisualEncoder:
+        from docrag.index.visual_models import open_visual
+
+        return open_visual(model, self.config.device, self.config.precision)
+
+    def _visual_loader(self, index: LibraryIndex) -> Callable[[], VisualEncoder] | None:
+        """How ingest gets the visual lane's model; None where there is no lane to keep up. One that is missing is added."""
+        model = self.config.visual
+        if model == NO_VISUAL or (index.visual is None and not model):
+            return None
+        if index.visual is None:
+            encoder = self._load_visual(model)
+            lane = _with_ways(encoder.fingerprint, asdict(self.config))
+            index.add_visual(lane, encoder.source, encoder.dim, encoder.max_vectors)
+            self._visual_encoder = encoder
+        lane = index.visual
+        if lane is None:
+            return None
+        index.check_visual(_with_ways(lane, {**lane.settings, **_given(**self._settings)}))
+        if model and not _is_same_model(model, index.visual_model):
+            self._visual(lane)  # which may be refused, and that should not wait for a page that owes its vectors
+        return lambda: self._visual(lane)
+
     def ingest(
         self,
         sources: Sequence[str | os.PathLike[str]],
@@ -95,11 +141,12 @@ class Library:
         """
         if isinstance(sources, str | os.PathLike):
             raise UsageError("sources is a list of names, got one", f"write [{os.fspath(sources)!r}]")
-        if not sources:
+        if not sources and not self.config.visual:
             raise UsageError("no source is named", "name files, folders, globs or URLs")
         index = self._open_or_create()
         options = IngestOptions(password=password, checksum=checksum, prune=prune)
-        return ingest(index, lambda: self.encoder, [os.fsdecode(source) for source in sources], self.config, options, progress)
+        encoders = Encoders(lambda: self.encoder, self._visual_loader(index))
+        return ingest(index, encoders, [os.fsdecode(source) for source in sources], self.config, options, progress)
 
     def search(self, question: str, documents: Sequence[str] = (), k: int | None = None) -> tuple[Hit, ...]:
         """The `k` best pages (default: the configuration's) of `documents`, or of all.
@@ -107,9 +154,16 @@ class Library:
         `documents` are names, path suffixes or globs. Raises UsageError on an empty question or k < 1, UnknownDocument and
         AmbiguousDocument.
         """
-        inside = self._resolve(documents)
-        found = search(self.index, self.encoder, utf8(question), inside, self.config.k if k is None else k)
-        return tuple(hit for hit, _ in found)
+        return self.explain(question, documents, k).hits
+
+    def explain(self, question: str, documents: Sequence[str] = (), k: int | None = None) -> Explained:
+        """As `search`, with what was asked of each lane and why, and how much of each score is whose."""
+        wanted = self.config.k if k is None else k
+        ranking = self._rank(question, documents)
+        return explain(ranking, [hit for hit, _ in best_pages(self.index, ranking, wanted)])
+
+    def _rank(self, question: str, documents: Sequence[str]) -> Ranking:
+        return rank_pages(self.index, self.encoder, utf8(question), self._resolve(documents), self.visual)
 
     def ask(
         self, question: str, documents: Sequence[str] = (), *, reader: str | None = None, budget_tokens: int | None = None
@@ -118,11 +172,10 @@ class Library:
 
         `reader` and `budget_tokens` stand in for the configuration's. Raises as `search` does.
         """
-        inside = self._resolve(documents)
         asked = replace(self.config, **_given(reader=reader, budget_tokens=budget_tokens))
         opened = open_reader(asked.reader)
         settings = AskSettings(asked.reader, asked.k, asked.budget_tokens)
-        return ask(self.index, self.encoder, opened, utf8(question), inside, settings)
+        return answer_from(self.index, self._rank(question, documents), opened, settings, self.encoder.count_tokens)
 
     def documents(self) -> list[DocumentRecord]:
         """The records of all documents."""
@@ -139,6 +192,10 @@ class Library:
             gone += self.index.names_of(sha256)
             self.index.delete_document(sha256, force=True)
         return gone
+
+    def delete_visual(self) -> None:
+        """Delete the visual lane of the whole index; no error where it has none."""
+        self.index.remove_visual()
 
     def verify(self, repair: bool = False) -> VerifyReport:
         """Check records against pages against stored PDFs; with `repair`, remove what can't be trusted."""
@@ -163,6 +220,22 @@ class Library:
         path = str(self.index.blobs.path(record.document.sha256))
         with GuardedPool(1, self.config.page_timeout_s, self.config.worker_memory_mib) as pool:
             return pool.call(render_page, path, page_number - 1, long_side_px, None, password, self.config.max_page_pixels)
+
+    def heatmap(
+        self, document: str, page_number: int, question: str, *, by_word: bool = False, password: str | None = None
+    ) -> bytes:
+        """A page drawn as PNG with what the visual lane sees of `question` on it, together or in a picture for each word.
+
+        Raises UsageError where the index has no visual lane, and what `page` and `page_image` raise.
+        """
+        from docrag.pipelines.heatmap import show_heatmap
+
+        visual = self.visual
+        if visual is None:
+            raise UsageError("there is no visual lane to show", "`docrag ingest --visual MODEL` adds one")
+        content = self.page(document, page_number)
+        picture = self.page_image(document, page_number, password=password)
+        return show_heatmap(self.index, visual, content, utf8(question), picture, by_word)
 
     def _check_page(self, record: DocumentRecord, page_number: int) -> None:
         pages = record.document.pages
@@ -202,6 +275,16 @@ class Library:
 
     def _read_settings(self) -> StoredReadSettings:
         return StoredReadSettings(self.config.ocr, self.config.lang, self.config.ocr_dpi, TEXT_VERSION)
+
+
+def _with_ways(lane: LaneFingerprint, settings: Mapping[str, Any]) -> LaneFingerprint:
+    """`lane`, and how its vectors are pooled and kept, which is in `settings`."""
+    return replace(lane, settings={**lane.settings, **{way: settings[way] for way in _WAYS}})
+
+
+def _is_same_model(asked: str, stored: str) -> bool:
+    """Whether a model is, by its name alone, the one that `stored` leads to ("owner/name@commit", or a folder)."""
+    return stored in (asked, str(Path(asked).absolute())) or stored.partition("@")[0] == asked
 
 
 def _given(**settings: Any) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def _ingest(arguments: argparse.Namespace) -> Result:
     sources: list[str] = []
     for source in arguments.sources:
         sources += read_names(sys.stdin.buffer) if source == STDIN else [source]
-    settings = {"ocr": arguments.ocr, "lang": arguments.lang, "workers": arguments.workers}
+    names = ("ocr", "lang", "workers", "visual", "device", "pooling", "quantization")
+    settings = {name: getattr(arguments, name) for name in names}
     with Library(arguments.index, blobs=arguments.blobs, **settings) as library, _ingest_bar() as progress:
         report = library.ingest(
             sources,
@@ -48,17 +49,19 @@ def _ingest(arguments: argparse.Namespace) -> Result:
 def _search(arguments: argparse.Namespace) -> Result:
     import time
 
-    with Library(arguments.index) as library:
-        _ = library.index, library.encoder  # opened and loaded before the clock starts
+    with Library(arguments.index, **_visual(arguments)) as library:
+        _ = library.index, library.encoder, library.visual  # opened and loaded before the clock starts
         begin = time.perf_counter()
-        hits = library.search(arguments.question, arguments.doc, arguments.k)
+        found = library.explain(arguments.question, arguments.doc, arguments.k)
         milliseconds = round(1000 * (time.perf_counter() - begin), 3)
-    result = {"hits": [output.hit_json(hit) for hit in hits], "milliseconds": milliseconds}
-    return result, output.hits_text(hits, arguments.explain), 0
+    if arguments.explain:
+        return {**output.explained_json(found), "milliseconds": milliseconds}, output.explained_text(found), 0
+    result = {"hits": [output.hit_json(hit) for hit in found.hits], "milliseconds": milliseconds}
+    return result, output.hits_text(found.hits), 0
 
 
 def _ask(arguments: argparse.Namespace) -> Result:
-    settings = {"k": arguments.k, "reader": arguments.reader, "budget_tokens": arguments.budget}
+    settings = {"k": arguments.k, "reader": arguments.reader, "budget_tokens": arguments.budget, **_visual(arguments)}
     with Library(arguments.index, **settings) as library:
         answer = library.ask(arguments.question, arguments.doc)
     return output.answer_json(answer), output.answer_text(answer), 1 if answer.outcome == "failed" else 0
@@ -75,14 +78,15 @@ def _list(arguments: argparse.Namespace) -> Result:
 
 
 def _show(arguments: argparse.Namespace) -> Result:
-    with Library(arguments.index) as library:
+    if arguments.question and not arguments.out:
+        raise UsageError("--question draws on a page", "say where to with --out FILE.png")
+    with Library(arguments.index, **_visual(arguments)) as library:
         if arguments.page is None:
             if arguments.out:
                 raise UsageError("--out draws one page", "say which with --page N")
             return _show_document(library, arguments.document)
         if arguments.out:
-            picture = library.page_image(arguments.document, arguments.page, password=_password(arguments))
-            Path(arguments.out).write_bytes(picture)
+            Path(arguments.out).write_bytes(_picture(library, arguments))
         page = library.page(arguments.document, arguments.page)
     result = {
         "document": arguments.document,
@@ -101,6 +105,13 @@ def _show(arguments: argparse.Namespace) -> Result:
     return result, page.text, 0
 
 
+def _picture(library: Library, arguments: argparse.Namespace) -> bytes:
+    place, password = (arguments.document, arguments.page), _password(arguments)
+    if arguments.question is None:
+        return library.page_image(*place, password=password)
+    return library.heatmap(*place, arguments.question, by_word=arguments.by_word, password=password)
+
+
 def _show_document(library: Library, name: str) -> Result:
     record = library.document(name)
     shown = output.document_json(library.index, record)
@@ -109,9 +120,14 @@ def _show_document(library: Library, name: str) -> Result:
 
 
 def _delete(arguments: argparse.Namespace) -> Result:
+    if not arguments.documents and not arguments.visual:
+        raise UsageError("nothing to delete is named", "name documents, or --visual for the visual lane")
     with Library(arguments.index) as library:
-        gone = library.delete(arguments.documents)
-    return {"deleted": gone}, "\n".join(f"deleted {name}" for name in gone), 0
+        gone = library.delete(arguments.documents) if arguments.documents else []
+        if arguments.visual:
+            library.delete_visual()
+    lines = [f"deleted {name}" for name in gone] + (["deleted the visual lane"] if arguments.visual else [])
+    return {"deleted": gone, "visual": arguments.visual}, "\n".join(lines), 0
 
 
 def _verify(arguments: argparse.Namespace) -> Result:
@@ -126,7 +142,7 @@ def _eval(arguments: argparse.Namespace) -> Result:
 
     options = BenchmarkOptions(arguments.scope, arguments.retrieval_only, arguments.limit, arguments.resume)
     run_dir = Path(arguments.out)
-    with Library(arguments.index, reader=arguments.reader) as library, _bar("questions") as progress:
+    with Library(arguments.index, reader=arguments.reader, **_visual(arguments)) as library, _bar("questions") as progress:
         summary = evaluate(library, Path(arguments.data), run_dir, options, progress)
     failed = any(prediction.outcome == "failed" for prediction in read_predictions(run_dir / "predictions.jsonl"))
     return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 1 if failed else 0
@@ -144,6 +160,20 @@ def _score(arguments: argparse.Namespace) -> Result:
     if gold is None:
         lines.append("coverage unknown: name the benchmark's questions with --questions to count what is missing as wrong")
     return figures, "\n".join(lines), 0
+
+
+def _plan(arguments: argparse.Namespace) -> Result:
+    from docrag.plan.estimate import make_plan
+
+    plan = make_plan(arguments.pages, arguments.visual, arguments.gpus, arguments.cpus, arguments.index)
+    return plan.to_json(), plan.to_text(), 0
+
+
+def _doctor(arguments: argparse.Namespace) -> Result:
+    from docrag.doctor.examine import examine
+
+    report = examine(arguments.index, _password(arguments))
+    return report.to_json(), report.to_text(), report.exit_code
 
 
 def _demo(arguments: argparse.Namespace) -> Result:
@@ -168,26 +198,38 @@ def _to_stderr(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
+def _visual(arguments: argparse.Namespace) -> dict[str, str | None]:
+    return {"visual": arguments.visual, "device": arguments.device}
+
+
 def _password(arguments: argparse.Namespace) -> str | None:
     return arguments.password or os.environ.get("DOCRAG_PASSWORD")
 
 
+_DONE = {"read": "read", "look": "looked at"}
+
+
 @contextmanager
 def _ingest_bar() -> Generator[Callable[[Progress], None]]:
-    """A bar on stderr: documents, pages, pages/s, time left (told from bytes, for the pages to come are not yet counted)."""
+    """A bar on stderr: documents, pages, pages/s, time left; for the visual lane it starts anew."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("looking for files", total=None)
+        tasks = {"read": bar.add_task("looking for files", total=None)}
 
         def show(progress: Progress) -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bar.add_task("", total=None)
+            task = tasks[progress.stage]
+            elapsed = bar.tasks[task].elapsed or 0.0
             rate = f"{progress.pages_done / elapsed:.1f} pages/s" if elapsed > 1 else ""
-            told = f"{progress.documents_done}/{progress.documents_total} documents, {progress.pages_done} pages {rate}"
-            bar.update(task, description=told, total=progress.bytes_total or None, completed=progress.bytes_done)
+            documents = f"{progress.documents_done}/{progress.documents_total} documents"
+            told = f"{documents}, {progress.pages_done} pages {_DONE[progress.stage]}"
+            told += f" by {progress.encoder} {rate}" if progress.encoder else f" {rate}"
+            bar.update(task, description=told, total=progress.total or None, completed=progress.done)
 
         yield show
 
@@ -213,4 +255,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], Result]] = {
     "verify": _verify,
     "eval": _eval,
     "score": _score,
+    "plan": _plan,
+    "doctor": _doctor,
 }

@@ -15,6 +15,9 @@ from docrag.errors import UsageError
 
 OcrMode = Literal["auto", "never", "always"]
 Precision = Literal["auto", "bfloat16", "float32"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Pooling = Literal["rows_columns", "hierarchical"]
+Quantization = Literal["none", "binary", "turbo"]
 PREFIX = "DOCRAG_"
 # Read where they are used, for they are secrets or belong to the tests: never part of a stored configuration.
 OTHER_VARIABLES = frozenset({"DOCRAG_QDRANT_API_KEY", "DOCRAG_PASSWORD", "DOCRAG_TEST_QDRANT_URL"})
@@ -29,6 +32,10 @@ class Config:
     ocr_dpi: int = 150
     workers: int = 0  # 0: one for each core
     precision: Precision = "auto"
+    visual: str = ""  # the model of the visual lane; "": the index's own, "none": leave that lane alone
+    device: Device = "auto"
+    pooling: Pooling = "rows_columns"
+    quantization: Quantization = "none"
     page_timeout_s: float = 60.0
     worker_memory_mib: int = 2048
     max_pages: int = 20_000

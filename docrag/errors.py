@@ -5,6 +5,7 @@ DocragError                  the command line turns it into one message and exit
 |   |-- UnknownDocument      no document of the index has that name
 |   `-- AmbiguousDocument    several have
 |-- EnvironmentFault         the machine lacks something: disk, memory, a program, a library
+|   `-- ModelFault           a model's files are missing, broken or out of reach, or don't make a whole model
 |-- IndexFault               there is no index here, or it can't be used
 |   |-- IndexMissing
 |   |-- IndexLocked          open in another process
@@ -47,6 +48,10 @@ class AmbiguousDocument(UsageError):
 
 
 class EnvironmentFault(DocragError):
+    pass
+
+
+class ModelFault(EnvironmentFault):
     pass
 
 

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from docrag.demo.flow import DemoResult
     from docrag.index.library_index import LibraryIndex
     from docrag.index.records import DocumentRecord
+    from docrag.index.store import LaneQuery
     from docrag.index.verify import VerifyReport
+    from docrag.pipelines.query_plan import QueryPlan
+    from docrag.pipelines.retrieve import Explained
     from docrag.types import Answer, Citation, Failure, Hit, IngestReport
 
 SCHEMA_VERSION = 1
@@ -46,6 +49,36 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "snippet": hit.snippet,
         "box": _box(hit.box),
     }
+
+
+def explained_json(found: Explained) -> dict[str, Any]:
+    """Hits with each lane's share of the score, and the plan. What no rank stands for is in "other_shares": a page that the
+    question names ("reference"), and what a lane without vectors of the page is taken to say of it."""
+    hits: list[dict[str, Any]] = []
+    for hit in found.hits:
+        shares = {lane: round(share, 6) for lane, share in found.shares[hit.page.point_id].items()}
+        plain = hit_json(hit)
+        lanes = {lane: {**score, "share": shares.pop(lane, 0.0)} for lane, score in plain["lanes"].items()}
+        hits.append({**plain, "lanes": lanes, "other_shares": shares})
+    return {"hits": hits, "plan": plan_json(found.plan)}
+
+
+def plan_json(plan: QueryPlan) -> dict[str, Any]:
+    queries = [
+        {
+            "lane": planned.name,
+            **_stage_json(planned.query),
+            "prefetch": _stage_json(planned.query.prefetch) if planned.query.prefetch else None,
+            "weight": planned.weight,
+            "why": planned.why,
+        }
+        for planned in plan.queries
+    ]
+    return {"pages": plan.pages, "queries": queries, "left_out": dict(plan.left_out)}
+
+
+def _stage_json(query: LaneQuery) -> dict[str, Any]:
+    return {"vectors": query.lane, "limit": query.limit}
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -90,6 +123,8 @@ def report_text(report: IngestReport) -> str:
         f"{pages.attempted} pages: {pages.ok} ok, {pages.failed} failed, {pages.skipped} skipped; {report.ocr} read by OCR",
         f"{report.seconds:.1f} s, {report.pages_per_second:g} pages/s",
     ]
+    if report.visual:
+        lines.append(f"{report.visual} pages looked at by {report.encoder}")
     if report.unread:
         lines.append(f"unread pages: {report.unread} (OCR was off, or Tesseract is missing: apt-get install tesseract-ocr)")
     return "\n".join([*lines, *(failure_text(failure) for failure in report.failures)])
@@ -100,18 +135,38 @@ def failure_text(failure: Failure) -> str:
     return f"failed: {place}: {failure.message}" + (f" ({failure.hint})" if failure.hint else "")
 
 
-def hits_text(hits: Sequence[Hit], explain: bool) -> str:
+def hits_text(hits: Sequence[Hit]) -> str:
     if not hits:
         return "no page found"
-    lines: list[str] = []
-    for rank, hit in enumerate(hits, start=1):
-        lines.append(f"{rank}. {place_text(hit.name, hit.page.page_number, hit.page.page_label)}  score {hit.score:.3f}")
-        if explain:
-            lanes = (f"{lane} {found.score:.3f} (rank {found.rank})" for lane, found in hit.lanes.items())
-            lines.append(f"   {', '.join(lanes)}")
-        if hit.snippet:
-            lines.append(f"   {' '.join(hit.snippet.split())[:200]}")
-    return "\n".join(lines)
+    return "\n".join(line for rank, hit in enumerate(hits, start=1) for line in (_hit_line(rank, hit), *_snippet_lines(hit)))
+
+
+def _hit_line(rank: int, hit: Hit) -> str:
+    return f"{rank}. {place_text(hit.name, hit.page.page_number, hit.page.page_label)}  score {hit.score:.3f}"
+
+
+def _snippet_lines(hit: Hit) -> list[str]:
+    return [f"   {' '.join(hit.snippet.split())[:200]}"] if hit.snippet else []
+
+
+def explained_text(found: Explained) -> str:
+    """The plan; then the hits, each with what every lane says of it and adds to its score."""
+    plan = [f"plan: {len(found.plan.queries)} queries in one request, over {found.plan.pages:,} pages"]
+    for planned in found.plan.queries:
+        stage = planned.query.prefetch
+        vectors = f"{stage.lane} ({stage.limit}), then {planned.query.lane}" if stage else planned.query.lane
+        plan.append(f"  {planned.name}: {vectors}, best {planned.query.limit}, weight {planned.weight:g}; {planned.why}")
+    plan += [f"  {lane}: not asked, for {why}" for lane, why in found.plan.left_out.items()]
+    lines = [hits_text([])] if not found.hits else []
+    for rank, hit in enumerate(found.hits, start=1):
+        shares = dict(found.shares[hit.page.point_id])
+        told = [
+            f"{lane} {score.score:.3f} (rank {score.rank}, {100 * shares.pop(lane, 0.0):.0f} %)"
+            for lane, score in hit.lanes.items()
+        ]
+        told += [f"{name} ({100 * share:.0f} %)" for name, share in shares.items()]
+        lines += [_hit_line(rank, hit), f"   {', '.join(told)}", *_snippet_lines(hit)]
+    return "\n".join([*plan, *lines])
 
 
 def answer_text(answer: Answer) -> str:

@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]
 TextSource = Literal["layer", "ocr", "none"]
 RegionKind = Literal["text", "title", "table", "picture", "caption"]
 Reason = Literal["retrieved", "neighbour", "referenced", "navigated"]
-Shown = Literal["text", "image", "crop"]
+Shown = Literal["text", "image", "reduced", "crop", "image_and_text"]
 Outcome = Literal["answered", "not_answerable", "failed"]
 Lacked = Literal["nothing", "password", "tesseract", "memory"]
 
@@ -342,7 +342,8 @@ class Evidence:
 class ContextPart:
     """One part of the interleaved context. `tokens` is its cost by the reader's own rule.
 
-    `page_number` is 1-based; `text` holds a marker's or a page's text; `image_size_px` (width, height) that of an image.
+    `page_number` is 1-based; `text` holds a marker's or a page's text; `image_size_px` (width, height) that of an image, and
+    `clip` the box of the page that it shows, None for all of it. `why` says why the page is shown so.
     """
 
     kind: Literal["marker", "text", "image"]
@@ -351,6 +352,8 @@ class ContextPart:
     tokens: int
     text: str = ""
     image_size_px: tuple[int, int] | None = None
+    clip: Box | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +440,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did. `ocr` pages were read by OCR, `unread` pages show something that nothing could read."""
+    """What an ingest did. `ocr` pages were read by OCR, `unread` pages show something that nothing could read, `visual` pages
+    got visual vectors, or failed to, where the index has that lane; `encoder` made them (its name, device and precision)."""
 
     documents: Tally
     pages: Tally
@@ -445,6 +449,8 @@ class IngestReport:
     unread: int
     failures: tuple[Failure, ...]
     seconds: float
+    visual: int = 0
+    encoder: str = ""
 
     @property
     def pages_per_second(self) -> float:
@@ -454,7 +460,8 @@ class IngestReport:
     def to_json(self) -> dict[str, Any]:
         return {
             "documents": self.documents.to_json(),
-            "pages": {**self.pages.to_json(), "ocr": self.ocr, "unread": self.unread},
+            "pages": {**self.pages.to_json(), "ocr": self.ocr, "unread": self.unread, "visual": self.visual},
+            "visual_encoder": self.encoder,
             "seconds": round(self.seconds, 3),
             "pages_per_second": self.pages_per_second,
             "failures": [failure.to_json() for failure in self.failures],

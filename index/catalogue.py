@@ -18,7 +18,7 @@ from docrag.index.records import (
     source_payload,
 )
 from docrag.index.store import Point, Store, Where
-from docrag.types import DocumentOutline, Source
+from docrag.types import DocumentOutline, Failure, Source
 
 OUTLINES_KEPT = 64
 
@@ -123,15 +123,19 @@ class Catalogue:
     def resolve_documents(self, patterns: Sequence[str]) -> list[str]:
         """The sha256 of the documents that full names, path suffixes, globs or digits of a sha256 mean, each once.
 
-        Raises UnknownDocument, with the nearest names, and AmbiguousDocument.
+        Raises UnknownDocument, with why the file failed or with the nearest names, and AmbiguousDocument.
         """
-        return resolve_names(patterns, self._names, self._records)
+        return resolve_names(patterns, self._names, self._records, self._failed_names)
 
     def name_of(self, sha256: str) -> str:
         """A document's shortest name that means no other; the first digits of its sha256 where it has none."""
         if self._short is None:
             self._short = short_names(self._names)
         return self._short.get(sha256, sha256[:12])
+
+    def _failed_names(self) -> dict[str, Failure]:
+        """Names that led to no document, each with why: read when one of them is asked for, which is seldom."""
+        return {source.name: source.failure for source in self.sources() if source.failure is not None}
 
     def _put_record(self, record: DocumentRecord, outline: DocumentOutline) -> None:
         id_ = document_id(record.document.sha256)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WINDOW_TOKENS = 256  # what the model was trained on; longer texts are embedded window by window
-BATCH_TOKENS = 1024  # its widest intermediate is 3 MB: larger batches fall out of the cache, smaller ones cost overhead
-ROWS_STEP = 128  # the matrix products' numbers of rows are multiples of it, or of an eighth of it for a lone question
+BATCH_TOKENS = 512  # smaller ones cost overhead, larger ones leave a core idle at the end and fall out of the cache
+ROWS_STEP = 32  # the matrix products' numbers of rows are multiples of it
+LENGTH_STEP = 16  # and attention's numbers of tokens of this
 # CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _SPECIAL_TOKENS = 2
 Windows = Sequence[Sequence[int]]
 """The token ids of each window, its two special tokens included."""
 _LAYERS, _HEADS, _WIDTH, _EPSILON = 6, 12, 384, 1e-12
+_HEAD_WIDTH = _WIDTH // _HEADS
 
 
 class TextEncoder(Protocol):
@@ -134,7 +136,10 @@ def _model_folder() -> Path:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """One transformer layer's matrices, each with its bias; `qkv` stacks queries, keys and values."""
+    """One transformer layer's matrices as `_packed` makes them, each with its bias.
+
+    `qkv` stacks queries, keys and values; the queries' part is divided by the root of a head's width, which scales the scores.
+    """
 
     qkv: tuple[torch.Tensor, torch.Tensor]
     attention_output: tuple[torch.Tensor, torch.Tensor]
@@ -165,28 +170,38 @@ def _load_weights(precision: str) -> _Weights:
             "install the package again: its weights are not the published ones",
         )
     dtype = getattr(torch, precision)
+    pack = _packed if has_fused_products(dtype) else _unpacked
     stored = safetensors.torch.load(data)
-    tensors = {name: tensor.to(dtype) for name, tensor in stored.items() if tensor.is_floating_point()}
 
     def pair(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        return stored[f"{name}.weight"].to(dtype), stored[f"{name}.bias"].to(dtype)
+
+    def packed(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        weight, bias = pair(name)
+        return pack(weight), bias
+
+    def stacked(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+        scales = torch.tensor([_HEAD_WIDTH**-0.5, 1.0, 1.0]).repeat_interleave(_WIDTH)
+        weight = torch.cat([stored[f"{part}.weight"] for part in parts]) * scales[:, None]
+        bias = torch.cat([stored[f"{part}.bias"] for part in parts]) * scales
+        return pack(weight.to(dtype)), bias.to(dtype)
 
     def layer(name: str) -> _Layer:
-        parts = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
         return _Layer(
-            qkv=(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
-            attention_output=pair(f"{name}.attention.output.dense"),
+            qkv=stacked(name),
+            attention_output=packed(f"{name}.attention.output.dense"),
             attention_norm=pair(f"{name}.attention.output.LayerNorm"),
-            intermediate=pair(f"{name}.intermediate.dense"),
-            output=pair(f"{name}.output.dense"),
+            intermediate=packed(f"{name}.intermediate.dense"),
+            output=packed(f"{name}.output.dense"),
             output_norm=pair(f"{name}.output.LayerNorm"),
         )
 
     # Every text is one segment, so the first segment's embedding belongs to each position.
-    segment = tensors["embeddings.token_type_embeddings.weight"][0]
+    words, positions, segments = (stored[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type"))
     return _Weights(
-        words=tensors["embeddings.word_embeddings.weight"],
-        positions=tensors["embeddings.position_embeddings.weight"] + segment,
+        words=words.to(dtype),
+        positions=positions.to(dtype) + segments[0].to(dtype),
         norm=pair("embeddings.LayerNorm"),
         layers=tuple(layer(f"encoder.layer.{number}") for number in range(_LAYERS)),
     )
@@ -228,7 +243,7 @@ def _forward(windows: Windows, weights: _Weights) -> NDArray[np.float32]:
     import torch
 
     tokens = torch.tensor([token for window in windows for token in window])
-    layout = _lay_out([len(window) for window in windows])
+    layout = _lay_out([len(window) for window in windows], weights.words.dtype)
     ids = torch.zeros(len(layout.positions), dtype=torch.long)
     ids[: len(tokens)] = tokens
     with torch.inference_mode():
@@ -243,58 +258,137 @@ def _forward(windows: Windows, weights: _Weights) -> NDArray[np.float32]:
 class _Layout:
     """Where a batch's tokens stand. They follow one another in n_rows rows, without padding; only attention sees them padded.
 
-    The last rows belong to no token: they round the number up, for oneDNN compiles and keeps a product for each it ever met.
-    `positions` [n_rows]: place in its window. `owners` [n_tokens]: the window. `mask` bool [n_windows, longest]: True for a
-    token. `to_padded` [n_windows x longest] and `from_padded` [n_rows]: the row that goes there.
+    The last rows belong to no token, and the padded length is rounded up, for oneDNN compiles and keeps a product for each
+    size it ever met. `positions` [n_rows]: place in its window. `owners` [n_tokens]: the window. `to_padded` [n_windows,
+    length] and `from_padded` [n_rows]: the row that goes there. `bias` [n_windows, 1, 1, length - unpadded]: what is added to
+    the scores of the keys from number `unpadded` on, the length of the shortest window: 0, or minus infinity for no token.
     """
 
     positions: torch.Tensor
     owners: torch.Tensor
-    mask: torch.Tensor
     to_padded: torch.Tensor
     from_padded: torch.Tensor
+    unpadded: int
+    bias: torch.Tensor
 
 
-def _lay_out(window_lengths: Sequence[int]) -> _Layout:
+def _lay_out(window_lengths: Sequence[int], dtype: torch.dtype) -> _Layout:
     import torch
 
     lengths = torch.tensor(window_lengths)
-    n_tokens = int(lengths.sum())
-    step = ROWS_STEP if n_tokens > ROWS_STEP else ROWS_STEP // 8
-    n_rows = -(-n_tokens // step) * step
-    places = torch.arange(int(lengths.max()))
+    n_tokens, unpadded = int(lengths.sum()), int(lengths.min())
+    n_rows = _rounded_up(n_tokens, ROWS_STEP)
+    places = torch.arange(_rounded_up(int(lengths.max()), LENGTH_STEP))
     mask = places < lengths[:, None]
     positions = torch.zeros(n_rows, dtype=torch.long)
     positions[:n_tokens] = places.expand(mask.shape)[mask]
-    to_padded = torch.zeros(mask.numel(), dtype=torch.long)
-    to_padded[mask.flatten()] = torch.arange(n_tokens)
+    to_padded = torch.zeros(mask.shape, dtype=torch.long)
+    to_padded[mask] = torch.arange(n_tokens)
     from_padded = torch.zeros(n_rows, dtype=torch.long)
     from_padded[:n_tokens] = mask.flatten().nonzero()[:, 0]
     owners = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    return _Layout(positions, owners, mask, to_padded, from_padded)
+    bias = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)[:, None, None, unpadded:]
+    return _Layout(positions, owners, to_padded, from_padded, unpadded, bias)
+
+
+def _rounded_up(number: int, step: int) -> int:
+    return -(-number // step) * step
 
 
 def _layer_forward(states: torch.Tensor, layout: _Layout, layer: _Layer) -> torch.Tensor:
-    import torch.nn.functional as functional
-
-    mixed = _attention(functional.linear(states, *layer.qkv), layout)
-    states = _norm(states + functional.linear(mixed, *layer.attention_output), layer.attention_norm)
-    inner = functional.gelu(functional.linear(states, *layer.intermediate))
-    return _norm(states + functional.linear(inner, *layer.output), layer.output_norm)
+    mixed = _attention(_product(states, *layer.qkv), layout)
+    states = _norm(_product_and(states, mixed, *layer.attention_output), layer.attention_norm)
+    inner = _product(states, *layer.intermediate, "gelu")
+    return _norm(_product_and(states, inner, *layer.output), layer.output_norm)
 
 
 def _attention(qkv: torch.Tensor, layout: _Layout) -> torch.Tensor:
     """Each window's tokens attend to one another: [n_rows, 3 x 384] -> [n_rows, 384]. Rows of no token hold anything finite."""
+    import torch
+
+    n, length = layout.to_padded.shape
+    padded = qkv.index_select(0, layout.to_padded.flatten()).view(n, length, 3, _HEADS, _HEAD_WIDTH)
+    query, key, value = padded.permute(2, 0, 3, 1, 4)
+    mix = _mix_bfloat16 if qkv.dtype == torch.bfloat16 else _mix
+    mixed = mix(query, key, value, layout)
+    return mixed.transpose(1, 2).reshape(n * length, _WIDTH).index_select(0, layout.from_padded)
+
+
+def _mix(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: _Layout) -> torch.Tensor:
+    """Scaled dot product attention [n_windows, heads, length, 32], of queries that are scaled already."""
     import torch.nn.functional as functional
 
-    n, longest = layout.mask.shape
-    padded = qkv.index_select(0, layout.to_padded).view(n, longest, 3, _HEADS, _WIDTH // _HEADS)
-    query, key, value = padded.permute(2, 0, 3, 1, 4)
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=layout.mask[:, None, None, :])
-    return mixed.transpose(1, 2).reshape(n * longest, _WIDTH).index_select(0, layout.from_padded)
+    bias = functional.pad(layout.bias, (layout.unpadded, 0))
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+
+
+def _mix_bfloat16(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: _Layout) -> torch.Tensor:
+    """The same by two batched products: torch's own kernel takes twice as long in bfloat16."""
+    import torch
+
+    shape = query.shape
+    query, key, value = (part.reshape(-1, *shape[2:]) for part in (query, key, value))
+    scores = torch.bmm(query, key.transpose(1, 2))
+    scores.view(*shape[:3], shape[2])[..., layout.unpadded :] += layout.bias
+    return torch.bmm(scores.softmax(-1), value).view(shape)
 
 
 def _norm(states: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     import torch.nn.functional as functional
 
     return functional.layer_norm(states, (_WIDTH,), norm[0], norm[1], _EPSILON)
+
+
+def _product(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, then: Literal["none", "gelu"] = "none"
+) -> torch.Tensor:
+    """`states` [n_rows, width_in] x `weight` + `bias`: [n_rows, width_out], and GELU of that."""
+    import torch
+    import torch.nn.functional as functional
+
+    if weight.is_mkldnn:
+        return torch.ops.mkldnn._linear_pointwise(states, weight, bias, then, [], "none")
+    found = functional.linear(states, weight, bias)
+    return functional.gelu(found) if then == "gelu" else found
+
+
+def _product_and(other: torch.Tensor, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The same plus `other` [n_rows, width_out]."""
+    import torch
+
+    if weight.is_mkldnn:
+        return torch.ops.mkldnn._linear_pointwise.binary(states, other, weight, bias, "add")
+    return _product(states, weight, bias).add_(other)
+
+
+def _packed(weight: torch.Tensor) -> torch.Tensor:
+    """`weight` in the layout that oneDNN multiplies by, made once instead of in every product."""
+    import torch
+
+    return torch.ops.mkldnn._reorder_linear_weight(weight, BATCH_TOKENS)
+
+
+def _unpacked(weight: torch.Tensor) -> torch.Tensor:
+    return weight
+
+
+@functools.cache
+def has_fused_products(dtype: torch.dtype) -> bool:
+    """Whether this torch multiplies by packed weights, with bias, GELU and sum in one pass, and as its public functions do.
+
+    The operators are those behind torch's compiler, no public part of it: they may change or go.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    states, weight, bias = (torch.randn(shape, generator=generator).to(dtype) for shape in ((32, 64), (64, 64), (64,)))
+    other = torch.randn((32, 64), generator=generator).to(dtype)
+    try:
+        plain, fused = (_tried(states, made, bias, other) for made in (weight, _packed(weight)))
+    except (AttributeError, RuntimeError):  # no such operator, or not for this processor
+        return False
+    return all(torch.allclose(one, two, rtol=0.02, atol=0.1) for one, two in zip(plain, fused, strict=True))
+
+
+def _tried(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, other: torch.Tensor) -> list[torch.Tensor]:
+    return [_product(states, weight, bias), _product(states, weight, bias, "gelu"), _product_and(other, states, weight, bias)]

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from docrag.errors import IndexDamaged, IndexFault, IndexMissing, UsageError
 from docrag.index.blobs import BlobStore, absolute_url
-from docrag.index.catalogue import Catalogue
 from docrag.index.location import being_made, create_store, is_folder, is_index, missing, open_store
-from docrag.index.pages import LIGHT_KEYS, failed_page_payload, page_content, page_failure, page_fields, page_payload
+from docrag.index.pages import failed_page_payload, page_content, page_failure, page_fields, page_payload
 from docrag.index.payload import RESTORE_HINT
 from docrag.index.records import (
     DocumentRecord,
@@ -31,12 +30,13 @@ from docrag.index.records import (
     settings_id,
     settings_payload,
 )
-from docrag.index.store import BM25, PAGE_LANES, PASSAGES, LaneQuery, Point, ScoredPoint, Store, Vector, Where
-from docrag.index.summary import summarise, utc_now
+from docrag.index.store import BM25, PAGE_LANES, PASSAGES, LaneQuery, Point, ScoredPoint, Store, Vector, of_document
+from docrag.index.summary import utc_now
+from docrag.index.visual_lane import VisualLane
 from docrag.types import DocumentRef, Failure, PageContent, PageRef, PageVectors, Source
 
 
-class LibraryIndex(Catalogue):
+class LibraryIndex(VisualLane):
     """An open index, made by `create`, `open` or `open_or_create`; a context manager. Not for several threads at once.
 
     On a folder, one process at a time may have it open. On a server several may: this one finds what others complete, and
@@ -44,9 +44,7 @@ class LibraryIndex(Catalogue):
     """
 
     def __init__(self, location: str, store: Store, settings: IndexSettings) -> None:
-        super().__init__(store)
-        self.location = location
-        self.settings = settings
+        super().__init__(location, store, settings)
         self.blobs = BlobStore(settings.blobs_url or str(Path(location).absolute() / "blobs"))
         self._unrecorded: set[str] = set()
 
@@ -84,7 +82,7 @@ class LibraryIndex(Catalogue):
         Raises IndexMissing, UsageError (a folder of other things), IndexLocked, IndexMismatch (naming both sides),
         IndexDamaged (no settings, or a shard that can't be read) and EnvironmentFault.
         """
-        store = open_store(location, PAGE_LANES)
+        store = open_store(location)
         try:
             found = store.retrieve("documents", [settings_id()])
             if not found and not is_folder(location):
@@ -125,12 +123,15 @@ class LibraryIndex(Catalogue):
     def write_pages(self, pages: Sequence[tuple[PageContent, PageVectors]]) -> None:
         """Write pages with their vectors, in place of what was there under the same document and page index.
 
-        Raises ValueError where the vectors are another page's, or `passages` has not one row a passage.
+        Their visual vectors go with what was there, so that the document owes them again. Raises ValueError where the
+        vectors are another page's, or `passages` has not one row a passage.
         """
+        self._owe_visual([content.page for content, _ in pages])
         self.store.upsert("pages", [_page_point(content, vectors) for content, vectors in pages])
 
     def write_failures(self, failures: Sequence[tuple[PageRef, Failure]]) -> None:
         """Write what went wrong in the place of pages, so that their document can be completed without them."""
+        self._owe_visual([page for page, _ in failures])
         points = [Point(page.point_id, failed_page_payload(page, failure)) for page, failure in failures]
         self.store.upsert("pages", points)
 
@@ -148,9 +149,7 @@ class LibraryIndex(Catalogue):
 
         Raises IndexFault unless every page is written, as content or as a failure.
         """
-        found = self.store.scroll("pages", of_document(document.sha256), keys=LIGHT_KEYS)
-        record, outline = summarise(document, (page.payload for page in found), self.settings)
-        self._put_record(record, outline)
+        record = self._renew(document)
         self._unrecorded.discard(document.sha256)
         return record
 
@@ -218,6 +217,11 @@ class LibraryIndex(Catalogue):
         found = self.store.retrieve("pages", ids, keys=(), lanes=(lane,))
         return {page.id: np.asarray(page.vectors[lane], np.float16) for page in found if lane in page.vectors}
 
+    def _owe_visual(self, pages: Sequence[PageRef]) -> None:
+        """Before pages are written anew, for they lose their visual vectors by that."""
+        for sha256 in {page.document.sha256 for page in pages}:
+            self.forget_visual(sha256)
+
     def _drop_if_nameless(self, sha256: str | None) -> None:
         if sha256 is not None and not self.names_of(sha256) and self._has_record(sha256):
             self.delete_document(sha256)
@@ -227,11 +231,6 @@ class LibraryIndex(Catalogue):
             return self.document(sha256) is not None
         except IndexDamaged:  # it has one, sound or not
             return True
-
-
-def of_document(sha256: str) -> Where:
-    """The filter for the pages of one document."""
-    return Where({"document": (sha256,)})
 
 
 def _checked_blobs(url: str | None) -> str | None:

@@ -85,17 +85,17 @@ def create_store(location: str, page_lanes: Sequence[LaneSchema]) -> Store:
     return QdrantStore.create(location, page_lanes)
 
 
-def open_store(location: str, page_lanes: Sequence[LaneSchema]) -> Store:
+def open_store(location: str) -> Store:
     """The store at `location`. Raises IndexMissing, UsageError, and what the adapters' `open` raise."""
     if not is_folder(location):
         from docrag.index.qdrant import QdrantStore
 
-        return QdrantStore.open(location, page_lanes)
+        return QdrantStore.open(location)
     if not is_index(location):
         raise missing(location)
     from docrag.index.edge import EdgeStore
 
-    return EdgeStore.open(Path(location), page_lanes)
+    return EdgeStore.open(Path(location))
 
 
 @contextlib.contextmanager

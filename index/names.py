@@ -6,30 +6,41 @@ import difflib
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from docrag.errors import AmbiguousDocument, UnknownDocument
+from docrag.types import Failure
 
 _GLOB = re.compile(r"[*?\[]")
 _HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
-def resolve_names(patterns: Sequence[str], names: Mapping[str, str], hashes: Iterable[str]) -> list[str]:
+def resolve_names(
+    patterns: Sequence[str],
+    names: Mapping[str, str],
+    hashes: Iterable[str],
+    failed: Callable[[], Mapping[str, Failure]] = dict,
+) -> list[str]:
     """The sha256 of the documents that `patterns` mean, each once, in order.
 
     `names` maps every source name to its document's sha256; `hashes` are all documents', which their first 8 digits or more
     mean as well. A pattern is a full name, a path (taken from the current folder), the end of exactly one name from a "/" on,
-    or a glob over either, which may mean many. Raises UnknownDocument, with the nearest names, and AmbiguousDocument.
+    or a glob over either, which may mean many. Raises AmbiguousDocument, and UnknownDocument: with why the file failed where
+    it is one of those that `failed` gives (asked only then), else with the nearest names.
     """
     known = sorted(hashes)
     found: dict[str, None] = {}
     for pattern in patterns:
-        found.update(dict.fromkeys(_resolve(pattern, names, known)))
+        meant = _resolve(pattern, names, known)
+        if not meant:
+            raise _failed(pattern, failed()) or _unknown(pattern, names)
+        found.update(dict.fromkeys(meant))
     return list(found)
 
 
 def _resolve(pattern: str, names: Mapping[str, str], hashes: Sequence[str]) -> list[str]:
+    """The documents that `pattern` means, none where nothing is called so."""
     for exact in (pattern, os.path.normpath(Path.cwd() / pattern)):
         if exact in names:
             return [names[exact]]
@@ -50,11 +61,27 @@ def _resolve(pattern: str, names: Mapping[str, str], hashes: Sequence[str]) -> l
         if len(begun) > 1:
             raise AmbiguousDocument(f"{pattern!r} begins {len(begun)} documents: {_listed(begun)}", "write more digits")
         return begun
-    raise _unknown(pattern, names)
+    return []
 
 
 def _globs(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*/{pattern}")
+
+
+def _failed(pattern: str, failures: Mapping[str, Failure]) -> UnknownDocument | None:
+    """Why a file that `pattern` means is no document; None where it means none that failed."""
+    full = os.path.normpath(Path.cwd() / pattern)
+    meant = [name for name in sorted(failures) if name in (pattern, full) or (pattern and name.endswith(f"/{pattern}"))]
+    if not meant and _GLOB.search(pattern):
+        meant = [name for name in sorted(failures) if _globs(name, pattern)]
+    if not meant:
+        return None
+    failure = failures[meant[0]]
+    more = f" (and {len(meant) - 1} more of that name failed)" if len(meant) > 1 else ""
+    return UnknownDocument(
+        f"{meant[0]!r} could not be ingested: {failure.message}{more}",
+        failure.hint or "mend the file and ingest it again",
+    )
 
 
 def _unknown(pattern: str, names: Mapping[str, str]) -> UnknownDocument:

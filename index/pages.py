@@ -10,11 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docrag.index.payload import Fields, failure_json, utf8
-from docrag.types import DocumentRef, Failure, PageContent, PageRef, Region, RegionKind, TextSource
+from docrag.types import (
+    DocumentRef,
+    Failure,
+    PageContent,
+    PageRef,
+    PageVisual,
+    PatchBlock,
+    PatchLayout,
+    Region,
+    RegionKind,
+    TextSource,
+)
 
 BOX_UNITS_PER_PT = 4  # word boxes are kept in quarters of a point: 8 bytes a word, exact to 0.125 pt
 # What says how a page went, without the weight of its text and boxes.
-LIGHT_KEYS = ("document", "page_index", "page_label", "printed_number", "captions", "text_source", "unread", "failure")
+LIGHT_KEYS = (
+    "document",
+    "page_index",
+    "page_label",
+    "printed_number",
+    "captions",
+    "text_source",
+    "unread",
+    "failure",
+    "visual",
+)
 
 
 def page_payload(content: PageContent) -> dict[str, Any]:
@@ -37,6 +58,40 @@ def page_payload(content: PageContent) -> dict[str, Any]:
 
 def failed_page_payload(page: PageRef, failure: Failure) -> dict[str, Any]:
     return {"document": page.document.sha256, "page_index": page.page_index, "failure": failure_json(failure)}
+
+
+def visual_payload(page: PageVisual) -> dict[str, Any]:
+    """What a page's point gets beside its visual vectors: written after them, it says that they are there."""
+    layout = page.layout
+    blocks = [[block.start, block.rows, block.columns, list(block.area)] for block in layout.blocks]
+    return {"visual": {"image_px": list(layout.image_size_px), "pixels_per_pt": float(layout.pixels_per_pt), "blocks": blocks}}
+
+
+def visual_failure_payload(failure: Failure) -> dict[str, Any]:
+    return {"visual": {"failure": failure_json(failure)}}
+
+
+def visual_failure(payload: Mapping[str, Any]) -> Failure | None:
+    """The failure that stands in the place of a page's visual vectors, or None. Raises IndexDamaged."""
+    return None if payload.get("visual") is None else page_fields(payload).inside("visual").optional_failure("failure")
+
+
+def owes_visual(payload: Mapping[str, Any]) -> bool:
+    """Whether a page has neither visual vectors nor a failure of them, and was read. What was not read is not drawn."""
+    return payload.get("visual") is None and payload.get("failure") is None
+
+
+def page_layout(payload: Mapping[str, Any]) -> PatchLayout | None:
+    """Where a page's visual vectors lie; None where it has none. Raises IndexDamaged where the payload can't be decoded."""
+    if payload.get("visual") is None or visual_failure(payload) is not None:
+        return None
+    fields = page_fields(payload).inside("visual")
+    try:
+        width, height = fields.all_of("image_px", int)
+        blocks = tuple(PatchBlock(start, rows, columns, tuple(area)) for start, rows, columns, area in fields.items("blocks"))
+        return PatchLayout((width, height), fields.number("pixels_per_pt"), blocks)
+    except (TypeError, ValueError) as error:
+        fields.damaged(str(error))
 
 
 def page_fields(payload: Mapping[str, Any]) -> Fields:

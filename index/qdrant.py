@@ -1,28 +1,40 @@
 # pyright: basic
 """The served store: a Qdrant server through qdrant-client, collections NAME_pages and NAME_documents; or `:memory:`, for tests.
 
-qdrant-client's in-memory mode has the same features and is plain numpy inside. What is particular to the client stays here.
+qdrant-client's in-memory mode has the same features and is plain numpy inside. What is particular to the client stays
+here and in `qdrant_models`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 from qdrant_client import QdrantClient, models  # noqa: TID253 -- this module is only imported to open such an index
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse  # noqa: TID253 -- as above
 
-from docrag.errors import EnvironmentFault, IndexMissing, UsageError
+from docrag.errors import EnvironmentFault, IndexFault, IndexMissing, UsageError
 from docrag.index.location import MEMORY
+from docrag.index.qdrant_models import (
+    dense_vector,
+    model_filter,
+    new_vector,
+    point_struct,
+    query_request,
+    selector,
+    settled_vector,
+    stored_point,
+    stored_quantization,
+    update_operations,
+)
 from docrag.index.store import (
     ANY,
+    GONE_HINT,
     KEYWORD_KEYS,
     PAGE_LANES,
     RECORD_LANES,
@@ -34,22 +46,22 @@ from docrag.index.store import (
     Point,
     ScoredPoint,
     StoredPoint,
-    Vector,
     Where,
+    batches_by_bytes,
+    check_new_lane,
     check_point,
     check_query,
-    settle_ties,
-    to_lists,
 )
-from docrag.types import SparseVector
+from docrag.index.ties import settle_ties
 
 API_KEY_VARIABLE = "DOCRAG_QDRANT_API_KEY"
 
 CONNECT_TIMEOUT_S = 10
 REQUEST_TIMEOUT_S = 60
+ADDS_LANES_SINCE = "1.18"
 MAX_REQUEST_BYTES = 8 * 2**20
-_NUMBER_BYTES = 21  # a float16 widened to a double, as JSON: a sign, "0.", up to 17 digits, a comma
 _COLLECTIONS: tuple[Collection, ...] = ("pages", "documents")
+_NO_POINT = b"No point with id"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -57,14 +69,11 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 class QdrantStore:
     """A `Store` on a Qdrant server, or in memory. Made by `create` or `open`."""
 
-    def __init__(self, client: QdrantClient, name: str, where: str, page_lanes: Sequence[LaneSchema]) -> None:
+    def __init__(self, client: QdrantClient, name: str, where: str) -> None:
         self._client = client
         self._name = name
         self._where = where
-        self._lanes: dict[Collection, dict[str, LaneSchema]] = {
-            "pages": {lane.name: lane for lane in page_lanes},
-            "documents": {lane.name: lane for lane in RECORD_LANES},
-        }
+        self._lanes: dict[Collection, dict[str, LaneSchema]] = {"pages": {}, "documents": {}}
 
     @classmethod
     def create(cls, location: str, page_lanes: Sequence[LaneSchema] = PAGE_LANES) -> QdrantStore:
@@ -72,17 +81,19 @@ class QdrantStore:
 
         Raises UsageError on a malformed location, EnvironmentFault where the server can't be reached or refuses.
         """
-        store = cls._connect(location, page_lanes)
+        store = cls._connect(location)
+        lanes: dict[Collection, Sequence[LaneSchema]] = {"pages": page_lanes, "documents": RECORD_LANES}
         with store._translated():
             for collection in _COLLECTIONS:
                 if not store._client.collection_exists(store._full(collection)):
-                    store._create_collection(collection)
+                    store._create_collection(collection, lanes[collection])
+                store._lanes[collection] = store._stored_lanes(collection)
         return store
 
     @classmethod
-    def open(cls, location: str, page_lanes: Sequence[LaneSchema] = PAGE_LANES) -> QdrantStore:
+    def open(cls, location: str) -> QdrantStore:
         """Connect to an index that exists. Raises IndexMissing where a collection does not, and what `create` raises."""
-        store = cls._connect(location, page_lanes)
+        store = cls._connect(location)
         with store._translated():
             for collection in _COLLECTIONS:
                 if not store._client.collection_exists(store._full(collection)):
@@ -90,24 +101,24 @@ class QdrantStore:
                         f"there is no index at {location}: the server has no collection {store._full(collection)!r}",
                         "check the name, or make the index with `docrag ingest`",
                     )
+                store._lanes[collection] = store._stored_lanes(collection)
         return store
 
     @classmethod
-    def _connect(cls, location: str, page_lanes: Sequence[LaneSchema]) -> QdrantStore:
+    def _connect(cls, location: str) -> QdrantStore:
         if location == MEMORY:
-            return cls(QdrantClient(MEMORY), "docrag", location, page_lanes)
+            return cls(QdrantClient(MEMORY), "docrag", location)
         server, name = parse_location(location)
-        store = cls(_client(server, CONNECT_TIMEOUT_S), name, server, page_lanes)
+        store = cls(_client(server, CONNECT_TIMEOUT_S), name, server)
         with store._translated():
             store._client.info()
         store._client.close()
-        return cls(_client(server, REQUEST_TIMEOUT_S), name, server, page_lanes)
+        return cls(_client(server, REQUEST_TIMEOUT_S), name, server)
 
-    def _create_collection(self, collection: Collection) -> None:
-        lanes = self._lanes[collection].values()
+    def _create_collection(self, collection: Collection, lanes: Sequence[LaneSchema]) -> None:
         self._client.create_collection(
             self._full(collection),
-            vectors_config={lane.name: _dense(lane.dim) for lane in lanes if lane.dim is not None},
+            vectors_config={lane.name: dense_vector(lane) for lane in lanes if lane.dim is not None},
             sparse_vectors_config={
                 lane.name: models.SparseVectorParams(modifier=models.Modifier.IDF) for lane in lanes if lane.dim is None
             },
@@ -118,22 +129,85 @@ class QdrantStore:
         for key in KEYWORD_KEYS[collection]:
             self._client.create_payload_index(self._full(collection), key, models.PayloadSchemaType.KEYWORD, wait=True)
 
+    def _stored_lanes(self, collection: Collection) -> dict[str, LaneSchema]:
+        params = self._client.get_collection(self._full(collection)).config.params
+        dense: Any = params.vectors or {}
+        lanes = [LaneSchema(name, kept.size, stored_quantization(kept), bool(kept.on_disk)) for name, kept in dense.items()]
+        return {lane.name: lane for lane in [*lanes, *map(LaneSchema, params.sparse_vectors or {})]}
+
+    def lanes(self) -> Mapping[str, LaneSchema]:
+        return dict(self._lanes["pages"])
+
+    def create_lane(self, schema: LaneSchema) -> None:
+        have = self._lanes["pages"].get(schema.name)
+        check_new_lane(schema, have)
+        if have == schema:
+            return
+        full = self._full("pages")
+        with self._translated():
+            if have is None:
+                try:
+                    self._client.create_vector_name(full, schema.name, new_vector(schema))
+                except UnexpectedResponse as error:
+                    raise self._too_old(error) from error
+            # What a new vector can't be given, an existing one can.
+            self._client.update_collection(full, vectors_config={schema.name: settled_vector(schema)})
+            kept = schema if self._where == MEMORY else self._stored_lanes("pages")[schema.name]  # MEMORY forgets the latter
+            self._lanes["pages"][schema.name] = kept
+
+    def _too_old(self, error: UnexpectedResponse) -> Exception:
+        """The error itself, or what it means where the server does not know the request."""
+        if error.status_code not in (404, 405):
+            return error
+        version = self._client.info().version
+        return EnvironmentFault(
+            f"the Qdrant server at {self._where} (version {version}) can't add a lane to a collection",
+            f"upgrade it to {ADDS_LANES_SINCE} or later, or make a new index with the lane",
+        )
+
+    def delete_lane(self, name: str) -> None:
+        if name in self._lanes["pages"]:
+            with self._translated():
+                self._client.delete_vector_name(self._full("pages"), name)
+            del self._lanes["pages"][name]
+
+    def update_points(self, collection: Collection, points: Sequence[Point]) -> None:
+        for point in points:
+            check_point(point, self._lanes[collection])
+        for batch in batches_by_bytes(points, MAX_REQUEST_BYTES):
+            operations = update_operations(batch)
+            if operations:
+                with self._translated():
+                    self._client.batch_update_points(self._full(collection), operations, wait=True)
+
+    def delete_payload_keys(self, collection: Collection, keys: Sequence[str], ids: Sequence[str] | None = None) -> None:
+        if ids is not None and not ids:
+            return
+        points: Any = models.Filter() if ids is None else list(ids)
+        with self._translated():
+            self._client.delete_payload(self._full(collection), list(keys), points, wait=True)
+
     def upsert(self, collection: Collection, points: Sequence[Point]) -> None:
         for point in points:
             check_point(point, self._lanes[collection])
         for batch in batches_by_bytes(points, MAX_REQUEST_BYTES):
-            structs = [_struct(point) for point in batch]
+            structs = [point_struct(point) for point in batch]
             with self._translated():
                 self._client.upsert(self._full(collection), structs, wait=True)
 
     def query(self, queries: Sequence[LaneQuery], keys: Keys = ()) -> list[list[ScoredPoint]]:
         for query in queries:
             check_query(query, self._lanes["pages"])
-        return settle_ties(queries, lambda batch: self._query_once(batch, keys))
+        return settle_ties(queries, keys, self._query_once, lambda ids: self.retrieve("pages", ids, keys))
 
     def _query_once(self, queries: Sequence[LaneQuery], keys: Keys) -> list[list[ScoredPoint]]:
+        # In memory all search is exact, and the client warns of parameters.
+        quantized = {
+            lane.name for lane in self._lanes["pages"].values() if lane.quantization != "none" and self._where != MEMORY
+        }
         with self._translated():
-            answers = self._client.query_batch_points(self._full("pages"), [_request(query, keys) for query in queries])
+            requests = [query_request(query, keys, quantized) for query in queries]
+            answers = self._client.query_batch_points(self._full("pages"), requests)
         return [[ScoredPoint(str(hit.id), hit.score, hit.payload or {}) for hit in answer.points] for answer in answers]
 
     def retrieve(
@@ -143,10 +217,10 @@ class QdrantStore:
             return []
         with self._translated():
             found = self._client.retrieve(
-                self._full(collection), list(ids), with_payload=_selector(keys), with_vectors=list(lanes) or False
+                self._full(collection), list(ids), with_payload=selector(keys), with_vectors=list(lanes) or False
             )
         by_id = {str(record.id): record for record in found}
-        return [_stored(by_id[id_]) for id_ in ids if id_ in by_id]
+        return [stored_point(by_id[id_]) for id_ in ids if id_ in by_id]
 
     def scroll(
         self, collection: Collection, where: Where = ANY, keys: Keys = None, lanes: Sequence[str] = ()
@@ -156,19 +230,19 @@ class QdrantStore:
             with self._translated():
                 found, offset = self._client.scroll(
                     self._full(collection),
-                    _filter(where),
+                    model_filter(where),
                     limit=SCROLL_PAGE,
                     offset=offset,
-                    with_payload=_selector(keys),
+                    with_payload=selector(keys),
                     with_vectors=list(lanes) or False,
                 )
-            yield from map(_stored, found)
+            yield from map(stored_point, found)
             if offset is None:
                 return
 
     def count(self, collection: Collection, where: Where = ANY) -> int:
         with self._translated():
-            return self._client.count(self._full(collection), _filter(where), exact=True).count
+            return self._client.count(self._full(collection), model_filter(where), exact=True).count
 
     def delete(self, collection: Collection, ids: Sequence[str]) -> None:
         if ids:
@@ -177,7 +251,7 @@ class QdrantStore:
     def delete_where(self, collection: Collection, where: Where) -> None:
         if where == ANY:
             raise ValueError("delete_where needs a filter: an empty one would delete everything")
-        self._delete(collection, models.FilterSelector(filter=_filter(where) or models.Filter()))
+        self._delete(collection, models.FilterSelector(filter=model_filter(where) or models.Filter()))
 
     def _delete(self, collection: Collection, selector: Any) -> None:
         with self._translated():
@@ -199,7 +273,11 @@ class QdrantStore:
         try:
             yield
         except UnexpectedResponse as error:
+            if _NO_POINT in error.content:
+                raise _gone(self._where, error) from error
             raise _refusal(self._where, error) from error
+        except KeyError as error:  # what the in-memory mode says for a point that is not there
+            raise _gone(self._where, error) from error
         except ApiException as error:
             raise EnvironmentFault(
                 f"no answer from the Qdrant server at {self._where}: {error}",
@@ -223,28 +301,6 @@ def parse_location(location: str) -> tuple[str, str]:
 _LOCATION_HINT = "write it as http://host:6333/name; the name holds letters, digits, - and _"
 
 
-def batches_by_bytes(points: Iterable[Point], limit: int) -> Iterator[list[Point]]:
-    """`points` in order, in lists whose JSON stays under `limit` bytes; a point over it goes alone."""
-    batch: list[Point] = []
-    size = 0
-    for point in points:
-        cost = _json_bytes(point)
-        if batch and size + cost > limit:
-            yield batch
-            batch, size = [], 0
-        batch.append(point)
-        size += cost
-    if batch:
-        yield batch
-
-
-def _json_bytes(point: Point) -> int:
-    numbers = sum(
-        2 * len(vector.indices) if isinstance(vector, SparseVector) else vector.size for vector in point.vectors.values()
-    )
-    return numbers * _NUMBER_BYTES + len(json.dumps(point.payload)) + 200
-
-
 def _client(server: str, timeout_s: int) -> QdrantClient:
     key = os.environ.get(API_KEY_VARIABLE) or None
     with warnings.catch_warnings():
@@ -262,64 +318,5 @@ def _refusal(where: str, error: UnexpectedResponse) -> EnvironmentFault:
     return EnvironmentFault(message, "see the server's own log; docrag needs Qdrant 1.10 or later")
 
 
-def _dense(dim: int) -> models.VectorParams:
-    return models.VectorParams(
-        size=dim,
-        distance=models.Distance.DOT,
-        datatype=models.Datatype.FLOAT16,
-        multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
-        hnsw_config=models.HnswConfigDiff(m=0),
-    )
-
-
-def _struct(point: Point) -> models.PointStruct:
-    vectors: Any = {name: _model_vector(vector) for name, vector in point.vectors.items()}
-    return models.PointStruct(id=point.id, vector=vectors, payload=dict(point.payload))
-
-
-def _model_vector(vector: Vector) -> Any:
-    if isinstance(vector, SparseVector):
-        return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
-    return to_lists(vector)
-
-
-def _request(query: LaneQuery, keys: Keys) -> models.QueryRequest:
-    params = None
-    if isinstance(query.vector, SparseVector):
-        # Counted over live points: the server's default statistics go on counting deleted ones.
-        params = models.SearchParams(idf=models.IdfCorpusParams(corpus=_filter(query.idf_over) or models.Filter()))
-    return models.QueryRequest(
-        query=_model_vector(query.vector),
-        using=query.lane,
-        limit=query.limit,
-        filter=_filter(query.where),
-        with_payload=_selector(keys),
-        params=params,
-    )
-
-
-def _selector(keys: Keys) -> Any:
-    if keys is None:
-        return True
-    return list(keys) or False
-
-
-def _filter(where: Where) -> models.Filter | None:
-    if where == ANY:
-        return None
-    return models.Filter(must=_conditions(where.must), must_not=_conditions(where.must_not))
-
-
-def _conditions(wanted: Mapping[str, tuple[Any, ...]]) -> list[Any]:
-    return [models.FieldCondition(key=key, match=models.MatchAny(any=list(values))) for key, values in wanted.items()]
-
-
-def _stored(record: Any) -> StoredPoint:
-    vectors = {name: _read_vector(vector) for name, vector in (record.vector or {}).items()}
-    return StoredPoint(str(record.id), record.payload or {}, vectors)
-
-
-def _read_vector(vector: Any) -> Vector:
-    if isinstance(vector, models.SparseVector):
-        return SparseVector(tuple(vector.indices), tuple(vector.values))
-    return np.asarray(vector, dtype=np.float16)
+def _gone(where: str, error: Exception) -> IndexFault:
+    return IndexFault(f"the index at {where} lacks a point that was to be updated: {error}", GONE_HINT)

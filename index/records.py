@@ -12,13 +12,18 @@ from typing import Any, Literal, cast, get_args
 
 from docrag.errors import IndexMismatch
 from docrag.index.payload import RESTORE_HINT, Fields, failure_json, utf8
+from docrag.index.store import VISUAL
 from docrag.types import POINT_NAMESPACE, DocumentOutline, DocumentRef, Failure, Lacked, Source
 
 SCHEMA_VERSION = 1
 Status = Literal["complete", "partial"]
 Setting = str | int | float | bool | None
 # A document's record without its outline, which is the heavy part.
-DOCUMENT_KEYS = ("document", "status", "failures", "unread_pages", "ocr_pages", "lacked", "fingerprint", "completed_at")
+DOCUMENT_KEYS = (
+    "document", "status", "failures", "unread_pages", "ocr_pages", "lacked", "fingerprint", "completed_at", "visual"
+)  # fmt: skip
+# The stages of what went wrong for the visual lane alone: the page's text is sound, and a rerun does not read it again.
+VISUAL_STAGES = ("draw", "look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,11 @@ class LaneFingerprint:
         """All that two fingerprints of a lane must share."""
         return {"encoder": self.encoder, "revision": self.revision, "weights_sha256": self.weights_sha256, **self.settings}
 
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits over all that is compared."""
+        return _digest([self.lane, self.compared()])
+
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
@@ -49,27 +59,39 @@ class ReadSettings:
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """What an index was made with, stored in it. `blobs_url` is None where the PDFs lie inside the index's own folder."""
+    """What an index was made with, stored in it. `blobs_url` is None where the PDFs lie inside the index's own folder.
+
+    `visual_model` is the id or folder that the visual lane's model is loaded from, "" without the lane; it is not compared.
+    """
 
     lanes: tuple[LaneFingerprint, ...]
     read: ReadSettings
     blobs_url: str | None = None
     created_at: str = ""
     schema_version: int = SCHEMA_VERSION
+    visual_model: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits over all that is compared: a document's record says so what it was made with."""
-        lanes = {lane.lane: lane.compared() for lane in self.lanes}
-        text = json.dumps([self.schema_version, asdict(self.read), lanes], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hexadecimal digits over what the text of a page depends on: a record says so what it was made with.
+
+        The visual lane comes and goes without the text: a document's record has that lane's fingerprint apart.
+        """
+        lanes = {lane.lane: lane.compared() for lane in self.lanes if lane.lane != VISUAL}
+        return _digest([self.schema_version, asdict(self.read), lanes])
+
+    @property
+    def visual(self) -> LaneFingerprint | None:
+        """The visual lane's fingerprint; None where the index has no such lane."""
+        return next((lane for lane in self.lanes if lane.lane == VISUAL), None)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
     """A document whose every page is in the index, as content or as a failure: written last, it makes search return it.
 
-    `unread_pages` are 1-based; `lacked` is what would help a rerun; `completed_at` is UTC, ISO 8601.
+    `unread_pages` are 1-based; `lacked` is what would help a rerun; `completed_at` is UTC, ISO 8601. `visual` is the digest
+    of the visual lane with which all pages are complete (each has its vectors, or a failure), "" where it is owed.
     """
 
     document: DocumentRef
@@ -80,6 +102,7 @@ class DocumentRecord:
     lacked: frozenset[Lacked]
     fingerprint: str
     completed_at: str
+    visual: str = ""
 
 
 def settings_id() -> str:
@@ -97,13 +120,36 @@ def source_id(name: str) -> str:
 def check_same(
     location: str, stored: IndexSettings, lanes: Sequence[LaneFingerprint] | None, read: ReadSettings | None
 ) -> None:
-    """Raise IndexMismatch, naming both sides, unless the index was made with these lanes and read settings (None: any)."""
+    """Raise IndexMismatch, naming both sides, unless the index was made with these lanes and read settings (None: any).
+
+    The text lanes and the visual one are compared where `lanes` names such: who asks for text may open an index with both.
+    """
     found = _read_differences(stored.read, read) if read is not None else []
-    found += _lane_differences(stored.lanes, lanes) if lanes is not None else []
+    text = [lane for lane in lanes or () if lane.lane != VISUAL]
+    if lanes is not None and (text or not lanes):
+        found += _lane_differences([lane for lane in stored.lanes if lane.lane != VISUAL], text)
     if found:
         raise IndexMismatch(
             f"the index at {location} was made with other settings: {'; '.join(found)}",
             "use the settings that it was made with, or ingest into a new index",
+        )
+    for lane in lanes or ():
+        if lane.lane == VISUAL:
+            check_visual(location, stored.visual, lane)
+
+
+def check_visual(location: str, stored: LaneFingerprint | None, wanted: LaneFingerprint) -> None:
+    """Raise IndexMismatch, naming both sides, unless the index's visual lane was made by the model that is `wanted`."""
+    if stored is None:
+        raise IndexMismatch(
+            f"the index at {location} has no visual lane, asked for was one by {wanted.encoder}",
+            "`docrag ingest --visual MODEL` adds one",
+        )
+    found = _lane_differences([stored], [wanted])
+    if found:
+        raise IndexMismatch(
+            f"the visual lane of the index at {location} was made with another model: {'; '.join(found)}",
+            "use the model that it was made with, or remove the lane with `docrag delete --visual` and add it anew",
         )
 
 
@@ -127,6 +173,7 @@ def read_settings(payload: Mapping[str, Any]) -> IndexSettings:
         blobs_url=fields.optional_text("blobs_url"),
         created_at=fields.text("created_at"),
         schema_version=version,
+        visual_model=fields.optional_text("visual_model") or "",
     )
 
 
@@ -142,6 +189,7 @@ def document_payload(record: DocumentRecord, outline: DocumentOutline) -> dict[s
         "lacked": sorted(record.lacked),
         "fingerprint": record.fingerprint,
         "completed_at": record.completed_at,
+        "visual": record.visual,
         "outline": {
             "page_labels": list(outline.page_labels),
             "printed_numbers": list(outline.printed_numbers),
@@ -164,6 +212,7 @@ def read_document(payload: Mapping[str, Any], what: str) -> DocumentRecord:
             lacked=cast("frozenset[Lacked]", frozenset(fields.all_of("lacked", str))),
             fingerprint=fields.text("fingerprint"),
             completed_at=fields.text("completed_at"),
+            visual=fields.optional_text("visual") or "",
         )
     except ValueError as error:
         fields.damaged(str(error))
@@ -211,6 +260,10 @@ def read_source(payload: Mapping[str, Any], what: str) -> Source:
         )
     except ValueError as error:
         fields.damaged(str(error))
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read_lane(fields: Fields) -> LaneFingerprint:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from docrag.errors import IndexFault
-from docrag.index.pages import page_failure, page_fields
+from docrag.index.pages import owes_visual, page_failure, page_fields, visual_failure
 from docrag.index.records import DocumentRecord, IndexSettings
 from docrag.types import DocumentOutline, DocumentRef, Failure, Lacked
 
@@ -33,7 +33,8 @@ def summarise(
             "ingest it again: it goes on where it stopped",
         )
     pages = [by_index[index] for index in range(document.pages)]
-    failures = tuple(failure for page in pages if (failure := page_failure(page)) is not None)
+    lane = settings.visual
+    failures = tuple(failure for page in pages if (failure := _failure(page, lane is not None)) is not None)
     unread = tuple(index + 1 for index, page in enumerate(pages) if page.get("unread"))
     record = DocumentRecord(
         document=document,
@@ -44,8 +45,15 @@ def summarise(
         lacked=_lacked(failures, bool(unread) and settings.read.ocr != "never"),
         fingerprint=settings.fingerprint,
         completed_at=utc_now(),
+        visual="" if lane is None or any(map(owes_visual, pages)) else lane.digest,
     )
     return record, _outline(pages)
+
+
+def _failure(page: Mapping[str, Any], visual: bool) -> Failure | None:
+    """What went wrong with a page: with its reading or, where the index has that lane, with its visual vectors."""
+    failure = page_failure(page)
+    return visual_failure(page) if failure is None and visual else failure
 
 
 def _lacked(failures: Sequence[Failure], tesseract: bool) -> frozenset[Lacked]:

@@ -13,15 +13,16 @@ import numpy as np
 
 from docrag.errors import IndexDamaged
 from docrag.index.library_index import LibraryIndex
-from docrag.index.pages import page_content, page_failure, page_fields
+from docrag.index.pages import owes_visual, page_content, page_failure, page_fields, page_layout
 from docrag.index.records import DocumentRecord, read_document, read_outline, read_source, settings_id
-from docrag.index.store import PASSAGES, StoredPoint
+from docrag.index.store import PASSAGES, VISUAL, VISUAL_POOLED, StoredPoint, Where
 from docrag.types import DocumentRef, PageRef, Source, page_point_id
 
 Kind = Literal[
     "damaged_record",  # a record of a document or a source can't be read
     "missing_pages",  # a document with a record lacks points
     "damaged_page",  # a page's payload or vectors can't be trusted
+    "damaged_visual",  # the visual lane of a document lacks vectors that a page or the record says are there
     "missing_blob",  # a document's PDF is gone
     "damaged_blob",  # its bytes are not those of its name
     "dangling_source",  # a name leads to a document that is not there
@@ -80,6 +81,7 @@ class _Seen:
     bad_points: list[str] = field(default_factory=list[str])
     bad_documents: set[str] = field(default_factory=set[str])
     bad_blobs: set[str] = field(default_factory=set[str])
+    bad_visual: dict[str, list[str]] = field(default_factory=dict[str, list[str]])  # by document, the points of its pages
 
     def found(self, kind: Kind, what: str) -> None:
         self.findings.append(Finding(kind, what))
@@ -90,12 +92,14 @@ def verify(index: LibraryIndex, repair: bool = False) -> VerifyReport:
 
     Repair deletes records that can't be read, documents with missing or damaged pages, names that lead nowhere, PDFs that are
     damaged or nobody's, and what interrupted work left. Where only the PDF is gone, the document stays, and its names are
-    marked so that the next ingest reads the file again. Raises what the store and the blobs raise.
+    marked so that the next ingest reads the file again; where visual vectors are gone, it owes them again. Raises what the
+    store and the blobs raise.
     """
     seen = _Seen()
     _look_at_records(index, seen)
     _look_at_pages(index, seen)
     _look_at_documents(index, seen)
+    _look_at_visual(index, seen)
     _look_at_blobs(index, seen)
     if repair:
         _repair(index, seen)
@@ -182,6 +186,44 @@ def _look_at_documents(index: LibraryIndex, seen: _Seen) -> None:
             seen.found("dangling_source", f"{source.name} leads to document {source.document[:12]}, which is not there")
 
 
+def _look_at_visual(index: LibraryIndex, seen: _Seen) -> None:
+    lanes = {VISUAL, VISUAL_POOLED} & index.store.lanes().keys()
+    if index.visual is None and lanes:
+        seen.found("unfinished", "vectors of a visual lane that was being added or removed")
+    if index.visual is None:
+        return
+    if len(lanes) < 2:
+        seen.found("damaged_visual", f"the lane {', '.join({VISUAL, VISUAL_POOLED} - lanes)} is not there")
+        return
+    bad = _bad_visual_pages(index, seen)
+    for sha256, record in seen.records.items():
+        if record.visual not in ("", index.visual_mark):
+            bad.setdefault(sha256, [])
+    for sha256, points in bad.items():
+        seen.found("damaged_visual", f"{index.name_of(sha256)} lacks visual vectors that are on record, of {len(points)} pages")
+    seen.bad_visual = bad
+
+
+def _bad_visual_pages(index: LibraryIndex, seen: _Seen) -> dict[str, list[str]]:
+    """The points of pages, by document, whose key or record says that visual vectors are there when they are not."""
+    there = {point.id for point in index.store.scroll("pages", Where(lanes=(VISUAL, VISUAL_POOLED)), keys=())}
+    complete = {sha256 for sha256, record in seen.records.items() if record.visual == index.visual_mark}
+    bad: dict[str, list[str]] = {}
+    for point in index.store.scroll("pages", keys=("document", "page_index", "failure", "visual")):
+        sha256 = str(point.payload.get("document"))
+        if sha256 in seen.records and point.id not in seen.bad_points and _lacks_visual(point, there, sha256 in complete):
+            bad.setdefault(sha256, []).append(point.id)
+    return bad
+
+
+def _lacks_visual(point: StoredPoint, there: set[str], complete: bool) -> bool:
+    try:
+        layout = page_layout(point.payload)
+    except IndexDamaged:
+        return True
+    return (layout is not None and point.id not in there) or (complete and owes_visual(point.payload))
+
+
 def _look_at_blobs(index: LibraryIndex, seen: _Seen) -> None:
     seen.blobs.update(index.blobs.hashes())
     for sha256 in seen.records.keys() - seen.blobs:
@@ -200,7 +242,7 @@ def _without_pdf(seen: _Seen) -> set[str]:
 
 
 def _ingest_again(seen: _Seen) -> tuple[str, ...]:
-    lost = seen.bad_documents | _without_pdf(seen)
+    lost = seen.bad_documents | _without_pdf(seen) | seen.bad_visual.keys()
     names = (source.name for source in seen.sources if source.document in lost or _dangles(source, seen))
     return tuple(sorted(names))
 
@@ -215,14 +257,25 @@ def _repair(index: LibraryIndex, seen: _Seen) -> None:
     for sha256 in seen.bad_blobs:
         index.blobs.delete(sha256)
     index.refresh()
-    for sha256 in sorted(_documents_to_delete(seen)):
+    gone = _documents_to_delete(seen)
+    for sha256 in sorted(gone):
         index.delete_document(sha256, force=True)
+    _repair_visual(index, {sha256: points for sha256, points in seen.bad_visual.items() if sha256 not in gone})
     for source in seen.sources:
         if _dangles(source, seen):
             index.remove_source(source.name)
         elif source.document in _without_pdf(seen) - seen.bad_documents:
             index.put_source(replace(source, version=""))  # unlike the file's, so that the next ingest reads it
     index.blobs.remove_leftovers()
+
+
+def _repair_visual(index: LibraryIndex, bad: Mapping[str, list[str]]) -> None:
+    if index.visual is None or not {VISUAL, VISUAL_POOLED} <= index.store.lanes().keys():
+        index.remove_visual()
+        return
+    for sha256, points in bad.items():
+        index.forget_visual(sha256)
+        index.store.delete_payload_keys("pages", ["visual"], points)
 
 
 def _documents_to_delete(seen: _Seen) -> set[str]:

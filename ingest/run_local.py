@@ -21,10 +21,12 @@ from docrag.errors import EnvironmentFault, IndexDamaged, PdfError, PdfTooLarge
 from docrag.index.encoders import TextEncoder
 from docrag.index.library_index import LibraryIndex
 from docrag.index.location import is_folder
-from docrag.index.records import DocumentRecord
+from docrag.index.records import VISUAL_STAGES, DocumentRecord
+from docrag.index.visual_encoder import VisualEncoder
 from docrag.ingest.guard import GuardedPool
 from docrag.ingest.ocr import tesseract_available
 from docrag.ingest.read import PageChunk, ReadSettings, chunks_of, open_facts, read_chunks
+from docrag.ingest.run_visual import VisualPass
 from docrag.ingest.sources import SourceFile, find_sources, is_gone, local_copy, source_failure
 from docrag.ingest.stages import encode_pages
 from docrag.ingest.totals import Progress, Totals
@@ -39,6 +41,14 @@ _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
+class Encoders:
+    """How to load the encoders, when a page first needs them; `visual` is None where that lane is absent, or is to be left."""
+
+    text: Callable[[], TextEncoder]
+    visual: Callable[[], VisualEncoder] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IngestOptions:
     """`checksum` reads files even where size and time are unchanged, and tries again what failed before; `prune` removes the
     names that are gone."""
@@ -50,19 +60,19 @@ class IngestOptions:
 
 def ingest(
     index: LibraryIndex,
-    load_encoder: Callable[[], TextEncoder],
+    encoders: Encoders,
     names: Iterable[str],
     config: Config,
     options: IngestOptions,
     report_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
-    """Bring the files that `names` lead to into `index`; the encoder is loaded when the first page needs it.
+    """Bring the files that `names` lead to into `index`, then its visual lane up to date for all its documents.
 
     What goes wrong with a file or a page is in the report and on record. Raises EnvironmentFault where the run as a whole
     can't go on (disk full, OCR demanded but not installed); what was written before is kept.
     """
     begin = time.perf_counter()
-    run = _Run(index, load_encoder, config, options, report_progress)
+    run = _Run(index, encoders, config, options, report_progress)
     return run.run(list(find_sources(names))).report(time.perf_counter() - begin)
 
 
@@ -108,13 +118,13 @@ class _Run:
     def __init__(
         self,
         index: LibraryIndex,
-        load_encoder: Callable[[], TextEncoder],
+        encoders: Encoders,
         config: Config,
         options: IngestOptions,
         report_progress: Callable[[Progress], None] | None,
     ) -> None:
         self._index = index
-        self._load_encoder = load_encoder
+        self._encoders = encoders
         self._encoder: TextEncoder | None = None
         self._config = config
         self._options = options
@@ -136,8 +146,14 @@ class _Run:
         if self._options.prune:
             self._prune()
         self._drop_nameless()
+        if self._encoders.visual is not None:
+            self._look(self._encoders.visual)
         self._index.store.flush()
         return self._totals
+
+    def _look(self, load_encoder: Callable[[], VisualEncoder]) -> None:
+        password, retry = self._options.password, self._is_worth_a_try
+        VisualPass(self._index, load_encoder, self._config, password, retry, self._totals, self._tell).run()
 
     def _read(self, sources: Sequence[SourceFile]) -> None:
         config = self._config
@@ -196,7 +212,10 @@ class _Run:
 
     def _pages_to_retry(self, record: DocumentRecord) -> frozenset[int]:
         """0-based pages of a recorded document that may be read better this time."""
-        failed = [failure.page_number for failure in record.failures if failure.page_number and self._is_worth_a_try(failure)]
+        failures = [
+            failure for failure in record.failures if failure.stage not in VISUAL_STAGES and self._is_worth_a_try(failure)
+        ]
+        failed = [failure.page_number for failure in failures if failure.page_number]
         unread = record.unread_pages if "tesseract" in self._helped else ()
         return frozenset(number - 1 for number in (*failed, *unread))
 
@@ -292,7 +311,7 @@ class _Run:
         contents = [page for _, page in batch.pages if isinstance(page, PageContent)]
         failures = [(_place(document, page), page) for document, page in batch.pages if isinstance(page, Failure)]
         if contents:
-            self._encoder = self._encoder or self._load_encoder()
+            self._encoder = self._encoder or self._encoders.text()
             vectors = encode_pages(contents, self._encoder)
             self._index.write_pages(list(zip(contents, vectors, strict=True)))
             self._totals.ocr += sum(content.text_source == "ocr" for content in contents)

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from docrag.index.records import DocumentRecord
 from docrag.types import Failure, IngestReport, Tally
 
+Stage = Literal["read", "look"]
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an ingest is. `bytes_done` of `bytes_total` is what the time left is best told from."""
+    """How far an ingest is: first pages are read, then, where the index has a visual lane, they are looked at.
 
+    `done` of `total` is what the time left is best told from: bytes while reading, for the pages to come are not yet counted,
+    pages while looking. `encoder` says what embeds the page images, and where.
+    """
+
+    stage: Stage
     documents_done: int
     documents_total: int
     pages_done: int
-    bytes_done: float
-    bytes_total: int
+    done: float
+    total: int
+    encoder: str = ""
 
 
 @dataclass(slots=True)
-class _Counts:
-    ok: int = 0
-    failed: int = 0
-    skipped: int = 0
+class _Document:
+    """One name that led to a document: how the document is now, whether there was anything to do, and the pages (0-based)
+    that it was done to."""
+
+    name: str
+    worked: bool
+    fresh: frozenset[int]
+    pages: int = 0
+    unread: int = 0
+    failures: tuple[Failure, ...] = ()
+
+    def update(self, record: DocumentRecord) -> None:
+        self.pages, self.unread, self.failures = record.document.pages, len(record.unread_pages), record.failures
 
     def tally(self) -> Tally:
-        return Tally(self.ok, self.failed, self.skipped)
+        failed = {failure.page_number for failure in self.failures}
+        ok = sum(page_index + 1 not in failed for page_index in self.fresh)
+        return Tally(ok, len(failed), self.pages - len(failed) - ok)
 
 
 @dataclass(slots=True)
@@ -39,22 +59,21 @@ class Totals:
     ocr: int = 0
     _pages_read: int = 0
     _bytes_done: float = 0.0
-    _unread: int = 0
-    _documents: _Counts = field(default_factory=_Counts)
-    _pages: _Counts = field(default_factory=_Counts)
     _failures: list[Failure] = field(default_factory=list[Failure])
+    _documents: list[_Document] = field(default_factory=list[_Document])
+    _by_sha256: dict[str, _Document] = field(default_factory=dict[str, _Document])
+    _encoder: str = ""
+    _visual_total: int = 0
+    _visual_done: int = 0
 
     def fail(self, failure: Failure, size: int = 0) -> None:
         """Count a name that no document could be had from."""
-        self._documents.failed += 1
         self._failures.append(failure)
         self._bytes_done += size
 
     def skip(self, record: DocumentRecord, name: str, size: int) -> None:
         """Count a name whose document needs nothing; its pages that failed before fail again."""
-        self._documents.skipped += 1
-        self._pages.skipped += record.document.pages - len(record.failures)
-        self._note(record, name)
+        self._add(record, _Document(name, worked=False, fresh=frozenset()))
         self._bytes_done += size
 
     def begin(self, share: float, size: int) -> None:
@@ -68,28 +87,48 @@ class Totals:
 
     def finish(self, record: DocumentRecord, fresh: Collection[int], name: str) -> None:
         """Count a document that was completed; its pages `fresh` (0-based) were read for it, the others were there."""
-        failed = {failure.page_number for failure in record.failures}
-        ok = sum(page_index + 1 not in failed for page_index in fresh)
-        self._documents.ok += 1
-        self._pages.ok += ok
-        self._pages.skipped += record.document.pages - len(record.failures) - ok
-        self._note(record, name)
+        self._add(record, _Document(name, worked=True, fresh=frozenset(fresh)))
+
+    def begin_looking(self, pages: int, encoder: str) -> None:
+        """Note that `pages` pages are to get visual vectors, by `encoder` (its name, device and precision)."""
+        self._visual_total, self._encoder = pages, encoder
+
+    def look(self, pages: int) -> None:
+        self._visual_done += pages
+
+    def finish_looking(self, record: DocumentRecord, fresh: Collection[int], name: str) -> None:
+        """Count the pages (0-based) of a recorded document that got visual vectors, or failed to."""
+        document = self._by_sha256.get(record.document.sha256)
+        if document is None:  # it was in the library before, and no name of this run led to it
+            document = self._add(record, _Document(name, worked=True, fresh=frozenset()))
+            self.documents_total += 1
+        document.update(record)
+        document.worked = True
+        document.fresh |= frozenset(fresh)
 
     def progress(self) -> Progress:
-        done = self._documents.tally().attempted
-        return Progress(done, self.documents_total, self._pages_read, self._bytes_done, self.bytes_total)
+        done = len(self._documents) + len(self._failures)
+        if self._visual_total:
+            looked = self._visual_done
+            return Progress("look", done, self.documents_total, looked, looked, self._visual_total, self._encoder)
+        return Progress("read", done, self.documents_total, self._pages_read, self._bytes_done, self.bytes_total)
 
     def report(self, seconds: float) -> IngestReport:
+        pages = [document.tally() for document in self._documents]
+        worked = sum(document.worked for document in self._documents)
+        of_pages = [replace(failure, document=found.name) for found in self._documents for failure in found.failures]
         return IngestReport(
-            documents=self._documents.tally(),
-            pages=self._pages.tally(),
+            documents=Tally(worked, len(self._failures), len(self._documents) - worked),
+            pages=Tally(sum(t.ok for t in pages), sum(t.failed for t in pages), sum(t.skipped for t in pages)),
             ocr=self.ocr,
-            unread=self._unread,
-            failures=tuple(self._failures),
+            visual=self._visual_done,
+            encoder=self._encoder,
+            unread=sum(document.unread for document in self._documents),
+            failures=(*self._failures, *of_pages),
             seconds=seconds,
         )
 
-    def _note(self, record: DocumentRecord, name: str) -> None:
-        self._pages.failed += len(record.failures)
-        self._unread += len(record.unread_pages)
-        self._failures += [replace(failure, document=name) for failure in record.failures]
+    def _add(self, record: DocumentRecord, document: _Document) -> _Document:
+        document.update(record)
+        self._documents.append(document)
+        return self._by_sha256.setdefault(record.document.sha256, document)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from string import ascii_lowercase
 from typing import NamedTuple
 
 from docrag.types import Box
@@ -99,7 +101,7 @@ def union(boxes: Iterable[Box]) -> Box:
 
 
 _MOJIBAKE = re.compile("[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac.|\\(cid:\\d+\\)")
-_VOWELS = frozenset("aeiouy")
+_VOWELS = "aeiouy"
 MAX_BAD_SHARE = 0.25
 MIN_LETTERS, MIN_VOWEL_SHARE = 100, 0.2  # of Latin letters; real text has 0.3 or more, in any language; shifted text 0.15
 
@@ -109,11 +111,12 @@ def is_garbage(text: str) -> bool:
     seen = "".join(text.split())
     if not seen:
         return False
-    bad = sum(map(len, _MOJIBAKE.findall(seen))) + sum(_is_undecoded(character) for character in seen)
+    bad = sum(map(len, _MOJIBAKE.findall(seen))) + sum(n for character, n in Counter(seen).items() if _is_undecoded(character))
     if bad > MAX_BAD_SHARE * len(seen):
         return True
-    latin = [c for c in unicodedata.normalize("NFKD", seen.lower()) if "a" <= c <= "z"]
-    return len(latin) >= MIN_LETTERS and sum(c in _VOWELS for c in latin) < MIN_VOWEL_SHARE * len(latin)
+    found = Counter(unicodedata.normalize("NFKD", seen.lower()))
+    latin = sum(found[letter] for letter in ascii_lowercase)
+    return latin >= MIN_LETTERS and sum(found[vowel] for vowel in _VOWELS) < MIN_VOWEL_SHARE * latin
 
 
 def _is_undecoded(character: str) -> bool:

@@ -6,11 +6,13 @@ may be a position ("the 17th page of the file") or what is printed on the page; 
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from docrag.index.catalogue import OUTLINES_KEPT
 from docrag.ingest.labels import consistent_numbers
 from docrag.types import DocumentOutline
 
@@ -241,11 +243,15 @@ def _pages_meant(reference: Reference, outline: DocumentOutline) -> Iterator[int
 
 
 def _printing(value: str, outline: DocumentOutline) -> Iterator[int]:
-    # What was read off a page's margin may be a chapter or a quantity: the document's other pages tell.
-    printed = consistent_numbers(outline.printed_numbers)
-    for page_index, names in enumerate(zip(outline.page_labels, printed, strict=True)):
+    for page_index, names in enumerate(zip(outline.page_labels, _consistent(outline.printed_numbers), strict=True)):
         if any(name is not None and name.strip().lower() == value for name in names):
             yield page_index
+
+
+@functools.lru_cache(maxsize=OUTLINES_KEPT)
+def _consistent(printed_numbers: tuple[str | None, ...]) -> Sequence[str | None]:
+    """What was read off a page's margin may be a chapter or a quantity: the document's other pages tell."""
+    return consistent_numbers(printed_numbers)
 
 
 def _captioning(key: str, captions: Mapping[str, tuple[int, ...]]) -> Iterable[int]:

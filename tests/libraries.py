@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from docrag.config import Config
 from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings, ReadSettings
-from docrag.ingest.run_local import IngestOptions, ingest
+from docrag.ingest.run_local import Encoders, IngestOptions, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.testing import HashEncoder
 from docrag.types import IngestReport
@@ -36,7 +36,7 @@ def open_index(folder: Path) -> LibraryIndex:
 def bring(folder: Path, *names: Path | str, config: Config = QUICK, **options: Any) -> IngestReport:
     """Ingest `names` into the index at `folder`, made if it is not there, with the hash encoder; the report adds up."""
     with LibraryIndex.open_or_create(str(folder), settings_of(config)) as index:
-        report = ingest(index, HashEncoder, [str(name) for name in names], config, IngestOptions(**options))
+        report = ingest(index, Encoders(HashEncoder), [str(name) for name in names], config, IngestOptions(**options))
         check_sums(report)
         check_pages(report, index)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,33 @@ def test_documents_are_found_by_name_where_the_data_lies_elsewhere(library: Libr
     samples = tmp_path / "samples.json"
     samples.write_text((data / "samples.json").read_text())
     assert evaluate(library, samples, tmp_path / "run", BenchmarkOptions(limit=1)).retrieval.mean("recall@1") == 1.0
+
+
+@pytest.mark.parametrize(("scope", "searches"), [("document", 1), ("library", 2)])
+def test_a_question_is_searched_once_in_each_scope_and_its_time_counts_the_search(
+    library: Library, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: Any, searches: int
+) -> None:
+    asked: list[int] = []
+    search = library.index.search
+
+    def slow(queries: Any) -> Any:
+        time.sleep(0.05)
+        asked.append(len(queries))
+        return search(queries)
+
+    monkeypatch.setattr(library.index, "search", slow)
+    evaluate(library, data, tmp_path / "run", BenchmarkOptions(scope=scope, limit=2))
+    assert len(asked) == 2 * searches
+    predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
+    assert [prediction.answer for prediction in predictions] == ["470", "31"]
+    assert all(prediction.milliseconds >= 50 for prediction in predictions)
+
+
+def test_an_unknown_reader_ends_a_run_before_it_begins(library: Library, data: Path, tmp_path: Path) -> None:
+    with docrag.open(library.location, reader="nobody") as other:
+        library.close()
+        other.encoder = HashEncoder()  # type: ignore[assignment]
+        with pytest.raises(UsageError, match="nobody"):
+            evaluate(other, data, tmp_path / "run", BenchmarkOptions())
+        assert not (tmp_path / "run").exists()
+        assert evaluate(other, data, tmp_path / "run", BenchmarkOptions(retrieval_only=True, limit=1)).scores.questions == 1

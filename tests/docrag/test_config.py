@@ -44,7 +44,7 @@ def test_variables_are_converted() -> None:
         ({"ocr": "sometimes"}, "ocr is one of auto, never, always, got 'sometimes'"),
         ({"ocr": ["auto"]}, "ocr is one of auto, never, always, got ['auto']"),
         ({"precision": "int8"}, "precision is one of auto, bfloat16, float32, got 'int8'"),
-        ({"colour": "red"}, "unknown setting colour; known are ocr, lang, ocr_dpi, workers, precision, page_timeout_s"),
+        ({"colour": "red"}, "unknown setting colour; known are ocr, lang, ocr_dpi, workers, precision, visual, device"),
         ({"budget": 3}, "unknown setting budget; did you mean budget_tokens?"),
         ({"oct": "never"}, "unknown setting oct; did you mean ocr?"),
     ],

@@ -105,7 +105,7 @@ def test_a_report_adds_up() -> None:
     report = IngestReport(Tally(1, 2, 3), Tally(10, 1, 0), ocr=4, unread=2, failures=(FAILURE,), seconds=2.0)
     told = report.to_json()
     assert told["documents"] == {"attempted": 6, "ok": 1, "failed": 2, "skipped": 3}
-    assert told["pages"] == {"attempted": 11, "ok": 10, "failed": 1, "skipped": 0, "ocr": 4, "unread": 2}
+    assert told["pages"] == {"attempted": 11, "ok": 10, "failed": 1, "skipped": 0, "ocr": 4, "unread": 2, "visual": 0}
     assert (told["seconds"], told["pages_per_second"]) == (2.0, 5.5)
     assert IngestReport(Tally(), Tally(ok=1), 0, 0, (), 0.0).pages_per_second == 0.0
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings, LaneFingerprint, ReadSettings
 from docrag.types import DocumentRef, Failure, PageContent, PageRef, PageVectors, Region, Source, SparseVector
+from tests.index.oracle import quick_folder
 
 LANES = (
     LaneFingerprint("passages", "minilm", "1", "abc", "float32", {"dim": 384}),
@@ -76,13 +75,9 @@ class World:
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is room: a new Edge index costs a dozen fsyncs."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or shutil.disk_usage(memory).free < 2**30:
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="docrag-test-", dir=memory) as folder:
-        yield Path(folder)
+    """A folder in memory where there is room."""
+    with quick_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(params=["edge", "memory"])

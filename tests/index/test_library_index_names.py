@@ -9,6 +9,8 @@ import pytest
 
 from docrag.errors import AmbiguousDocument, UnknownDocument
 from docrag.index.names import resolve_names, short_names
+from docrag.types import Failure
+from tests.libraries import bring, open_index
 
 A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "abcdef12" * 8)
 NAMES = {
@@ -84,3 +86,36 @@ def test_short_names_are_the_shortest_that_are_unique() -> None:
 def test_a_short_name_resolves_to_its_document() -> None:
     for sha256, name in short_names(NAMES).items():
         assert resolve_names([name], NAMES, HASHES) == [sha256]
+
+
+def test_a_file_that_failed_is_told_with_why() -> None:
+    failures = {
+        "/lib/broken.pdf": Failure("/lib/broken.pdf", "open", "PdfUnreadable", "not a PDF", "get it again"),
+        "/lib/2023/secret.pdf": Failure("/lib/2023/secret.pdf", "open", "PdfPassword", "it is encrypted"),
+        "/lib/2024/secret.pdf": Failure("/lib/2024/secret.pdf", "open", "PdfPassword", "it is encrypted"),
+    }
+    with pytest.raises(UnknownDocument) as caught:
+        resolve_names(["broken.pdf"], NAMES, HASHES, lambda: failures)
+    assert caught.value.message == "'/lib/broken.pdf' could not be ingested: not a PDF"
+    assert caught.value.hint == "get it again"
+    for pattern in ("secret.pdf", "*/secret.*"):
+        with pytest.raises(UnknownDocument, match=r"it is encrypted \(and 1 more of that name failed\)"):
+            resolve_names([pattern], NAMES, HASHES, lambda: failures)
+    with pytest.raises(UnknownDocument, match="no document is called"):
+        resolve_names([""], NAMES, HASHES, lambda: failures)
+
+
+def test_failures_are_not_read_where_a_document_is_meant() -> None:
+    def read() -> dict[str, Failure]:
+        raise AssertionError("read")
+
+    assert resolve_names(["2024/report.pdf", "*/report.pdf"], NAMES, HASHES, read) == [B, A]
+
+
+def test_an_index_tells_why_a_file_is_no_document(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"no PDF")
+    bring(tmp_path / "library", broken)
+    with open_index(tmp_path / "library") as index, pytest.raises(UnknownDocument, match="could not be ingested") as caught:
+        index.resolve_documents(["broken.pdf"])
+    assert str(broken) in caught.value.message

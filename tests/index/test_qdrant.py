@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from docrag.errors import EnvironmentFault, IndexMissing, UsageError
-from docrag.index.qdrant import MAX_REQUEST_BYTES, MEMORY, QdrantStore, batches_by_bytes, parse_location
-from docrag.index.store import LaneSchema, Point
+from docrag.errors import EnvironmentFault, IndexFault, IndexMissing, UsageError
+from docrag.index.qdrant import MAX_REQUEST_BYTES, MEMORY, QdrantStore, parse_location
+from docrag.index.store import LaneSchema, Point, batches_by_bytes, visual_schema
 from docrag.types import SparseVector
 
 LANES = (LaneSchema("passages", 128), LaneSchema("bm25"))
@@ -57,23 +57,56 @@ def test_an_unreachable_server_is_said_to_be_so_in_time() -> None:
         location = f"http://127.0.0.1:{taken.getsockname()[1]}/library"
         begun = time.monotonic()
         with pytest.raises(EnvironmentFault, match="no answer from the Qdrant server at http://127") as caught:
-            QdrantStore.open(location, LANES)
+            QdrantStore.open(location)
     assert time.monotonic() - begun < 10
     assert "check the address" in caught.value.hint
 
 
 def test_an_index_that_is_not_there() -> None:
     with pytest.raises(IndexMissing, match="no collection 'docrag_pages'"):
-        QdrantStore.open(MEMORY, LANES)
+        QdrantStore.open(MEMORY)
 
 
 class Recorder(ThreadingHTTPServer):
-    """Answers as a Qdrant server does to the few calls of an upsert, keeps what it was sent, and can refuse."""
+    """Answers as a Qdrant server does to the few calls of a write, keeps what it was sent, and can refuse."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[tuple[str, str, bytes, str | None]] = []
         self.status = 200
+        self.error = "no"
+        self.is_old = False  # it knows no lanes that are added later
+        self.lanes: dict[str, Any] = {
+            "passages": {"size": 128, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}
+        }
+
+    def collection(self) -> dict[str, Any]:
+        return {
+            "status": "green",
+            "optimizer_status": "ok",
+            "segments_count": 1,
+            "payload_schema": {},
+            "config": {
+                "params": {"vectors": self.lanes, "sparse_vectors": {"bm25": {"modifier": "idf"}}},
+                "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
+                "optimizer_config": {
+                    "deleted_threshold": 0.2,
+                    "vacuum_min_vector_number": 1,
+                    "default_segment_number": 0,
+                    "flush_interval_sec": 5,
+                },
+            },
+        }  # fmt: skip
+
+    def change_lanes(self, method: str, path: str, body: bytes) -> None:
+        if method == "PATCH":
+            for name, changes in json.loads(body)["vectors"].items():
+                kept = {key: value for key, value in changes.items() if value != "Disabled"}
+                self.lanes[name] = {**self.lanes[name], **kept}
+        elif method == "PUT":
+            self.lanes[path.rpartition("/")[2]] = json.loads(body)["dense"]
+        else:
+            del self.lanes[path.rpartition("/")[2]]
 
     @property
     def location(self) -> str:
@@ -85,23 +118,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.seen.append((self.command, self.path.partition("?")[0], body, self.headers.get("api-key")))
-        result: Any = {"operation_id": 1, "status": "completed"}
-        if self.path == "/":
-            result = None
-        if self.path.endswith("/exists"):
-            result = {"exists": True}
-        reply = (
-            {"title": "qdrant", "version": "1.20.0"} if self.path == "/" else {"result": result, "status": "ok", "time": 0.0}
-        )
-        content = json.dumps(reply if self.server.status == 200 else {"status": {"error": "no"}}).encode()
-        self.send_response(self.server.status)
+        path = self.path.partition("?")[0]
+        self.server.seen.append((self.command, path, body, self.headers.get("api-key")))
+        status = self.server.status
+        reply: Any = {"result": {"operation_id": 1, "status": "completed"}, "status": "ok", "time": 0.0}
+        if path == "/":
+            reply = {"title": "qdrant", "version": "1.17.1" if self.server.is_old else "1.20.0"}
+        elif path.endswith("/exists"):
+            reply["result"] = {"exists": True}
+        elif "/vectors/" in path and self.server.is_old:
+            status = 404
+        elif "/vectors/" in path or self.command == "PATCH":
+            self.server.change_lanes(self.command, path, body)
+            reply["result"] = True if self.command == "PATCH" else reply["result"]
+        elif self.command == "GET":
+            reply["result"] = self.server.collection()
+        elif path.endswith("/points/batch"):
+            reply["result"] = [reply["result"]]
+        content = json.dumps(reply if status == 200 else {"status": {"error": self.server.error}}).encode()
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_PUT = do_POST = answer  # noqa: N815 -- the names that http.server calls
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 -- the names that http.server calls
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -130,7 +171,7 @@ def points(count: int, rows: int) -> list[Point]:
 
 
 def test_requests_stay_under_eight_mebibytes_and_keep_the_order(recorder: Recorder) -> None:
-    store = QdrantStore.open(recorder.location, LANES)
+    store = QdrantStore.open(recorder.location)
     written = points(12, 700)
     store.upsert("pages", written)
     store.close()
@@ -140,6 +181,67 @@ def test_requests_stay_under_eight_mebibytes_and_keep_the_order(recorder: Record
     sent = [point for body in bodies for point in json.loads(body)["points"]]
     assert [point["id"] for point in sent] == [point.id for point in written]
     np.testing.assert_array_equal(np.asarray(sent[3]["vector"]["passages"], np.float16), written[3].vectors["passages"])
+
+
+def test_updates_stay_under_eight_mebibytes_too(recorder: Recorder) -> None:
+    store = QdrantStore.open(recorder.location)
+    written = [Point(point.id, {"visual": {"a": 1}}, {"passages": point.vectors["passages"]}) for point in points(12, 700)]
+    store.update_points("pages", [*written, Point(written[0].id, {"visual": 2})])
+    store.close()
+    path = "/collections/library_pages/points/batch"
+    bodies = [body for method, seen, body, _ in recorder.seen if (method, seen) == ("POST", path)]
+    assert len(bodies) > 1
+    assert max(map(len, bodies)) < MAX_REQUEST_BYTES
+    operations = [operation for body in bodies for operation in json.loads(body)["operations"]]
+    vectors = [
+        point for operation in operations if "update_vectors" in operation for point in operation["update_vectors"]["points"]
+    ]
+    assert [point["id"] for point in vectors] == [point.id for point in written]
+    np.testing.assert_array_equal(np.asarray(vectors[3]["vector"]["passages"], np.float16), written[3].vectors["passages"])
+    payloads = [operation["set_payload"] for operation in operations if "set_payload" in operation]
+    assert [(payload["points"], payload["payload"]) for payload in payloads] == [
+        *(([point.id], {"visual": {"a": 1}}) for point in written), ([written[0].id], {"visual": 2}),
+    ]  # fmt: skip
+    for body in bodies:  # the vectors first: a payload says that they are there
+        kinds = [next(iter(operation)) for operation in json.loads(body)["operations"]]
+        assert kinds == sorted(kinds, key=lambda kind: kind != "update_vectors")
+
+
+def test_lanes_are_read_back_from_the_server_and_added_with_their_storage(recorder: Recorder) -> None:
+    store = QdrantStore.open(recorder.location)
+    assert store.lanes() == {"passages": LaneSchema("passages", 128), "bm25": LaneSchema("bm25")}
+    for quantization in ("none", "binary", "turbo"):
+        schema = visual_schema(128, quantization)
+        store.create_lane(schema)
+        assert store.lanes()["visual"] == schema
+        again = QdrantStore.open(recorder.location)
+        assert again.lanes() == store.lanes()
+        again.close()
+        [(_, _, body, _)] = [seen for seen in recorder.seen if seen[0] == "PATCH"]
+        settings = json.loads(body)["vectors"]["visual"]
+        assert (settings["hnsw_config"], settings["on_disk"]) == ({"m": 0}, True)
+        store.delete_lane("visual")
+        assert "visual" not in recorder.lanes
+        recorder.seen.clear()
+    store.close()
+
+
+def test_a_server_too_old_to_add_a_lane_says_so(recorder: Recorder) -> None:
+    recorder.is_old = True
+    store = QdrantStore.open(recorder.location)
+    with pytest.raises(EnvironmentFault, match=r"\(version 1.17.1\) can't add a lane to a collection") as caught:
+        store.create_lane(visual_schema(128))
+    assert "upgrade it to 1.18 or later" in caught.value.hint
+    assert set(store.lanes()) == {"passages", "bm25"}
+    store.close()
+
+
+def test_an_update_of_a_point_that_is_gone_from_the_server(recorder: Recorder) -> None:
+    store = QdrantStore.open(recorder.location)
+    recorder.status, recorder.error = 404, "Not found: No point with id 5 found"
+    with pytest.raises(IndexFault, match="lacks a point that was to be updated"):
+        store.update_points("pages", points(1, 1))
+    store.close()
 
 
 def test_a_point_over_the_limit_goes_alone() -> None:
@@ -153,13 +255,13 @@ def test_a_refusal_names_the_key(recorder: Recorder, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCRAG_QDRANT_API_KEY", "a key")
     recorder.status = 401
     with pytest.raises(EnvironmentFault, match="answered 401") as caught:
-        QdrantStore.open(recorder.location, LANES)
+        QdrantStore.open(recorder.location)
     assert "DOCRAG_QDRANT_API_KEY" in caught.value.hint
     assert recorder.seen[0][3] == "a key"
 
 
 def test_a_server_that_fails_later_is_an_environment_fault(recorder: Recorder) -> None:
-    store = QdrantStore.open(recorder.location, LANES)
+    store = QdrantStore.open(recorder.location)
     recorder.status = 500
     with pytest.raises(EnvironmentFault, match="answered 500"):
         store.upsert("pages", points(1, 1))

@@ -3,11 +3,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from docrag.errors import PdfPassword, PdfUnreadable
-from docrag.ingest.render import render_page
+from docrag.ingest.render import render_page, render_pixels
 from tests.ingest import hostile
 
 
@@ -60,3 +61,23 @@ def test_password(tmp_path: Path) -> None:
     with pytest.raises(PdfPassword):
         render_page(path, 0, 100)
     assert image(render_page(path, 0, 100, password="swordfish")).size[1] == 100
+
+
+def test_pixels_have_exactly_the_size_asked_for(tmp_path: Path) -> None:
+    path = str(hostile.text_pdf(tmp_path / "a.pdf", ["hello"], size=(612.3, 791.7)))
+    for size in ((532, 728), (448, 448), (28, 28), (1, 1), (1036, 1400)):
+        pixels = render_pixels(path, 0, size)
+        assert (pixels.dtype, pixels.shape) == (np.uint8, (size[1], size[0], 3))
+    assert pixels.min() < 50 < 250 < pixels.max()
+
+
+def test_pixels_agree_with_the_picture(tmp_path: Path) -> None:
+    path = str(hostile.text_pdf(tmp_path / "a.pdf", ["hello"], size=(400, 800), rotation=90))
+    picture = np.asarray(image(render_page(path, 0, 800)))
+    assert np.array_equal(render_pixels(path, 0, (800, 400)), picture)
+
+
+def test_pixels_of_no_page(tmp_path: Path) -> None:
+    path = str(hostile.text_pdf(tmp_path / "a.pdf", ["hello"]))
+    with pytest.raises(PdfUnreadable, match="it has no page 2: it has 1"):
+        render_pixels(path, 1, (28, 28))

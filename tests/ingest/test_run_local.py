@@ -23,7 +23,7 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.records import document_id, source_id
 from docrag.index.store import Point
 from docrag.ingest.ocr import tesseract_available
-from docrag.ingest.run_local import IngestOptions, ingest
+from docrag.ingest.run_local import Encoders, IngestOptions, ingest
 from docrag.ingest.totals import Progress
 from docrag.pipelines.retrieve import search
 from docrag.testing import HashEncoder
@@ -42,7 +42,7 @@ def never() -> HashEncoder:
 def rerun(folder: Path, *names: Path | str, config: Config = QUICK, **options: object) -> IngestReport:
     """Ingest again where nothing is to be done: it may open no PDF, start no process and load no encoder."""
     with LibraryIndex.open(str(folder)) as index, watched() as watch:
-        report = ingest(index, never, [str(name) for name in names], config, IngestOptions(**options))  # type: ignore[arg-type]
+        report = ingest(index, Encoders(never), [str(name) for name in names], config, IngestOptions(**options))  # type: ignore[arg-type]
     assert [path for path in watch.opened if path.lower().endswith((".pdf", ".so"))] == []
     assert watch.started == []
     return report
@@ -294,7 +294,7 @@ def test_a_second_name_for_the_same_bytes_embeds_nothing(tmp_path: Path) -> None
     bring(index, pdf)
     copy = shutil.copy(pdf, tmp_path / "copy.pdf")
     with LibraryIndex.open(str(index)) as opened:
-        report = ingest(opened, never, [str(copy)], QUICK, IngestOptions())
+        report = ingest(opened, Encoders(never), [str(copy)], QUICK, IngestOptions())
     assert (report.documents, report.pages) == (Tally(skipped=1), Tally(skipped=1))
     assert len(set(documents_of(index).values())) == 1
     pdf.unlink()
@@ -435,7 +435,7 @@ def test_no_room_for_a_copy_of_a_remote_file(small_disk: Path, tmp_path: Path, m
         patch.setattr(tempfile, "tempdir", str(small_disk))
         (small_disk / "ballast").write_bytes(b"\0" * shutil.disk_usage(small_disk).free)
         with pytest.raises(EnvironmentFault, match=r"^no room for a copy of memory:///shelf/far\.pdf: "):
-            ingest(index, never, ["memory://shelf"], QUICK, IngestOptions())
+            ingest(index, Encoders(never), ["memory://shelf"], QUICK, IngestOptions())
     remote.rm("/shelf", recursive=True)
 
 
@@ -449,7 +449,7 @@ def test_an_error_of_the_encoder_ends_the_run_and_a_rerun_completes_it(tmp_path:
         pytest.raises(KeyboardInterrupt),
         LibraryIndex.open_or_create(str(index), settings_of(QUICK)) as opened,
     ):
-        ingest(opened, Broken, [str(pdf)], QUICK, IngestOptions())
+        ingest(opened, Encoders(Broken), [str(pdf)], QUICK, IngestOptions())
     assert bring(index, pdf).documents == Tally(ok=1)
 
 
@@ -475,14 +475,14 @@ def test_progress_grows_to_the_end(tmp_path: Path) -> None:
     bad.write_bytes(b"none")
     told: list[Progress] = []
     with LibraryIndex.open_or_create(str(tmp_path / "index"), settings_of(QUICK)) as index:
-        ingest(index, HashEncoder, [str(pdf), str(copy), str(bad)], QUICK, IngestOptions(), told.append)
-    pages, done = [progress.pages_done for progress in told], [progress.bytes_done for progress in told]
+        ingest(index, Encoders(HashEncoder), [str(pdf), str(copy), str(bad)], QUICK, IngestOptions(), told.append)
+    pages, done = [progress.pages_done for progress in told], [progress.done for progress in told]
     assert (pages, done) == (sorted(pages), sorted(done))
     assert len(set(pages)) > 3
     last = told[-1]
     assert (last.documents_done, last.documents_total, last.pages_done) == (3, 3, 40)
-    assert last.bytes_done == pytest.approx(last.bytes_total)
-    assert last.bytes_total == 2 * pdf.stat().st_size + 4
+    assert last.done == pytest.approx(last.total)
+    assert last.total == 2 * pdf.stat().st_size + 4
 
 
 @pytest.fixture

@@ -33,10 +33,31 @@ def test_ties_go_by_id_whatever_the_order_they_came_in() -> None:
     assert fuse({"bm25": dict(reversed(same.items()))}, {}) == fuse({"bm25": same}, {})
 
 
-def test_candidates_that_no_lane_knows_come_last_with_score_0() -> None:
-    pages = fuse({"bm25": {"a": 2.0, "b": 1.5}}, {}, ["z", "a", "y"])
-    assert [(page.id, page.score) for page in pages] == [("a", 1.0), ("b", 0.0), ("y", 0.0), ("z", 0.0)]
-    assert pages[2].lanes == {}
+def test_a_lane_without_vectors_of_a_page_is_taken_to_be_half_average_and_half_as_the_others() -> None:
+    lanes = {"bm25": {"a": 10.0, "b": 0.0, "c": 5.0}, "visual": {"b": 3.0, "c": 1.0, "d": 2.0}}
+    by_id = {page.id: page for page in fuse(lanes, {}, {"visual": ["a", "elsewhere"]})}
+    assert sorted(by_id) == ["a", "b", "c", "d"]
+    assert by_id["a"].parts == {"bm25": 0.5, "visual": pytest.approx((0.5 + 1.0) / 2 / 2)}
+    assert by_id["a"].score == pytest.approx(0.5 + 0.375)
+    assert by_id["a"].lanes == {"bm25": LaneScore(10.0, 1)}
+    assert by_id["d"].parts == {"visual": pytest.approx(0.25)}
+    assert "a" not in {page.id for page in fuse({"visual": lanes["visual"]}, {}, {"visual": ["a"]})}
+
+
+def test_what_several_lanes_do_not_know_is_judged_by_the_one_that_does() -> None:
+    lanes = {"bm25": {"a": 2.0, "b": 1.0}, "passages": {"a": 0.5, "b": 0.4}, "visual": {"a": 1.0, "b": 2.0, "c": 3.0}}
+    unread = {"bm25": {"c"}, "passages": {"c"}}
+    assert fuse(lanes, {}, unread)[0].id == "c"
+    assert fuse(lanes, {}, unread)[0].parts == {
+        "bm25": pytest.approx(0.75 / 2.5), "passages": pytest.approx(0.375 / 2.5), "visual": pytest.approx(1 / 2.5),
+    }  # fmt: skip
+
+
+def test_parts_add_up_to_the_score_and_shares_to_1() -> None:
+    pages = fuse({"bm25": {"a": 3.0, "b": 1.0, "c": 0.0}, "visual": {"a": 1.0, "b": 9.0, "c": 1.0}}, {"b": 0.5})
+    assert all(sum(page.parts.values()) == pytest.approx(page.score) for page in pages)
+    assert [sum(page.shares.values()) for page in pages] == [pytest.approx(1.0), pytest.approx(1.0), 0]
+    assert pages[0].shares["reference"] == pytest.approx(0.75 / (1 / 3 + 1 + 0.75))
 
 
 def test_a_lane_without_results_is_as_good_as_absent() -> None:
@@ -46,7 +67,7 @@ def test_a_lane_without_results_is_as_good_as_absent() -> None:
 
 def test_nothing_asked_and_nothing_found() -> None:
     assert fuse({}, {}) == ()
-    assert [(page.id, page.score) for page in fuse({}, {}, ["b", "a"])] == [("a", 0.0), ("b", 0.0)]
+    assert fuse({"bm25": {}}, {}, {"bm25": ["a"]}) == ()
 
 
 def test_a_named_page_beats_any_page_that_is_best_in_one_lane_only() -> None:
@@ -66,12 +87,16 @@ def test_a_lane_of_its_own_kind_counts_1() -> None:
     assert [page.id for page in pages] == ["a", "b"]
 
 
-@given(LANES, st.dictionaries(st.sampled_from(PAGES), st.floats(0, 1), max_size=3))
+@given(
+    LANES,
+    st.dictionaries(st.sampled_from(PAGES), st.floats(0, 1), max_size=3),
+    st.dictionaries(st.sampled_from(["bm25", "visual"]), st.sets(st.sampled_from(PAGES))),
+)
 def test_every_page_comes_out_once_best_first_between_0_and_1(
-    lanes: dict[str, dict[str, float]], references: dict[str, float]
+    lanes: dict[str, dict[str, float]], references: dict[str, float], without: dict[str, set[str]]
 ) -> None:
-    pages = fuse(lanes, references, PAGES)
-    assert sorted(page.id for page in pages) == PAGES
+    pages = fuse(lanes, references, without)
+    assert sorted(page.id for page in pages) == sorted({*references, *(key for scores in lanes.values() for key in scores)})
     assert all(0.0 <= page.score <= 1.0 for page in pages)
     assert all(before.score >= after.score for before, after in pairwise(pages))
     assert all(set(page.lanes) == {lane for lane, scores in lanes.items() if page.id in scores} for page in pages)

@@ -1,0 +1,1 @@
+"""`docrag doctor`: what is wrong with this machine or an index."""

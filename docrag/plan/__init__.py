@@ -1,0 +1,1 @@
+"""`docrag plan`: what a library of so many pages takes."""

@@ -1,0 +1,132 @@
+"""What a store is to do, slow and obvious in numpy, and the stores that are held against it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from docrag.index.edge import EdgeStore
+from docrag.index.qdrant import MEMORY, QdrantStore
+from docrag.index.store import LaneQuery, LaneSchema, Point, ScoredPoint, Store, Where
+from docrag.types import SparseVector
+
+DIM = 8
+LANES = (LaneSchema("passages", DIM), LaneSchema("bm25"))
+SERVER = os.environ.get("DOCRAG_TEST_QDRANT_URL", "")
+TOLERANCE = 5e-4
+
+
+class Oracle:
+    """What a store is to do, over a plain dict of points."""
+
+    def __init__(self) -> None:
+        self.points: dict[str, Point] = {}
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self.points.update({point.id: point for point in points})
+
+    def update(self, points: Sequence[Point]) -> None:
+        for point in points:
+            old = self.points[point.id]
+            self.points[point.id] = Point(point.id, {**old.payload, **point.payload}, {**old.vectors, **point.vectors})
+
+    def passing(self, where: Where) -> list[Point]:
+        def passes(point: Point) -> bool:
+            return (
+                all(point.payload.get(key) in values for key, values in where.must.items())
+                and not any(point.payload.get(key) in values for key, values in where.must_not.items())
+                and all(lane in point.vectors for lane in where.lanes)
+                and (where.ids is None or point.id in where.ids)
+            )
+
+        return [point for point in self.points.values() if passes(point)]
+
+    def query(self, query: LaneQuery) -> list[tuple[str, float]]:
+        points = self.passing(query.where)
+        if query.prefetch is not None:
+            both = replace(query.where, lanes=(query.lane,))
+            chosen = {id_ for id_, _ in self.query(replace(query.prefetch, where=both))}
+            points = [point for point in points if point.id in chosen]
+        found: list[tuple[str, float]] = []
+        for point in points:
+            vector = point.vectors.get(query.lane)
+            if isinstance(query.vector, SparseVector):
+                if isinstance(vector, SparseVector) and set(vector.indices) & set(query.vector.indices):
+                    found.append((point.id, self.sparse_score(query, vector)))
+            elif isinstance(vector, np.ndarray):
+                similarity_qp = query.vector @ vector.astype(np.float32).T
+                found.append((point.id, float(similarity_qp.max(axis=1).sum())))
+        return sorted(found, key=lambda hit: (-hit[1], hit[0]))[: query.limit]
+
+    def sparse_score(self, query: LaneQuery, vector: SparseVector) -> float:
+        assert isinstance(query.vector, SparseVector)
+        lanes = [point.vectors.get(query.lane) for point in self.passing(query.idf_over)]
+        corpus = [set(lane.indices) for lane in lanes if isinstance(lane, SparseVector)]
+        weights = dict(zip(vector.indices, vector.values, strict=True))
+        score = 0.0
+        for term, weight in zip(query.vector.indices, query.vector.values, strict=True):
+            holding = sum(term in terms for terms in corpus)
+            idf = math.log(1 + (len(corpus) - holding + 0.5) / (holding + 0.5))
+            score += weight * idf * weights.get(term, 0.0)
+        return score
+
+
+def agree(found: list[ScoredPoint], expected: list[tuple[str, float]]) -> None:
+    """The same points, scores within the tolerance, and the store's own order by (-score, id)."""
+    assert [(-hit.score, hit.id) for hit in found] == sorted((-hit.score, hit.id) for hit in found)
+    assert [hit.score for hit in found] == pytest.approx([score for _, score in expected], abs=TOLERANCE, rel=TOLERANCE)
+    # Two scores closer than rounding may change places; anything else may not.
+    scores = dict(expected)
+    for hit, (_, score) in zip(found, expected, strict=True):
+        assert scores.get(hit.id, hit.score) == pytest.approx(score, abs=2 * TOLERANCE, rel=2 * TOLERANCE)
+
+
+KINDS = [
+    "edge",
+    "memory",
+    pytest.param("server", marks=pytest.mark.skipif(not SERVER, reason="DOCRAG_TEST_QDRANT_URL names no server")),
+]
+
+
+@contextlib.contextmanager
+def quick_folder(fallback: Path) -> Generator[Path]:
+    """A folder in memory where there is room: on a disk a new Edge index costs a dozen fsyncs."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 2**30:
+        yield fallback
+        return
+    with tempfile.TemporaryDirectory(prefix="docrag-test-", dir=memory) as folder:
+        yield Path(folder)
+
+
+def make_store(kind: str, folder: Path, lanes: Sequence[LaneSchema] = LANES) -> Store:
+    if kind == "edge":
+        return EdgeStore.create(folder, lanes)
+    if kind == "memory":
+        return QdrantStore.create(MEMORY, lanes)
+    return QdrantStore.create(f"{SERVER.rstrip('/')}/docrag_test_{uuid.uuid4().hex}", lanes)
+
+
+def empty(store: Store) -> None:
+    for collection in ("pages", "documents"):
+        store.delete(collection, [point.id for point in store.scroll(collection, keys=())])
+
+
+def number_id(number: int) -> str:
+    return str(uuid.UUID(int=number * 7919 + 1))
+
+
+def unit_rows(rng: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
+    rows = rng.normal(size=(count, DIM))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
