@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,22 +15,21 @@ from docrag.eval.retrieval import DocumentPage, Scope
 from docrag.eval.run import RunConfig, run_benchmark
 from docrag.eval.summary import Summary
 from docrag.index.payload import utf8
-from docrag.pipelines.answer import AskSettings, answer_from
-from docrag.pipelines.reader import Reader, open_reader
+from docrag.pipelines.answering import Answering
 from docrag.pipelines.retrieve import Ranking, rank_pages
-from docrag.types import Answer
 
 RANKED_PAGES = 50  # kept for each question: more than any metric looks at
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkOptions:
-    """`limit` asks only the first questions; None asks all."""
+    """`limit` asks only the first questions; None asks all. `password` is for drawing encrypted PDFs."""
 
     scope: Scope = "document"
     retrieval_only: bool = False
     limit: int | None = None
     resume: bool = False
+    password: str | None = None
 
 
 def evaluate(
@@ -45,7 +45,6 @@ def evaluate(
     used, and what opening the index raises.
     """
     questions = load_questions(data)[: options.limit]
-    asked = _Asked(library, data, options)
     settings = library.index.settings
     config = RunConfig(
         settings=library.config.to_json(),
@@ -53,17 +52,20 @@ def evaluate(
         scope=options.scope,
         retrieval_only=options.retrieval_only,
     )
-    return run_benchmark(questions, asked.predict, run_dir, config, options.resume, progress)
+    with ExitStack() as stack:
+        answering = None if options.retrieval_only else stack.enter_context(library.answering(password=options.password))
+        asked = _Asked(library, data, options, answering)
+        return run_benchmark(questions, asked.predict, run_dir, config, options.resume, progress)
 
 
 class _Asked:
     """Asks the questions of one run; remembers which document a doc_id is."""
 
-    def __init__(self, library: Library, data: Path, options: BenchmarkOptions) -> None:
+    def __init__(self, library: Library, data: Path, options: BenchmarkOptions, answering: Answering | None) -> None:
         self._library = library
         self._data = data
         self._options = options
-        self._reader = None if options.retrieval_only else open_reader(library.config.reader)
+        self._answering = answering
         self._doc_ids: dict[str, str] = {}
 
     def predict(self, question: Question) -> Prediction:
@@ -72,7 +74,7 @@ class _Asked:
         if sha256 is None or record is None:
             return Prediction.failed(question.question_id)
         ranking = self._rank(question, [sha256])
-        answer = None if self._reader is None else self._answer(ranking, self._reader)
+        answer = self._answering.ask(ranking.question, [sha256], ranking) if self._answering else None
         return Prediction(
             question_id=question.question_id,
             answer=answer and answer.text,
@@ -84,6 +86,9 @@ class _Asked:
             citations=answer.citations if answer else (),
             # Of the search in the document and the answer: the library's ranking is a search of its own, for the figures.
             milliseconds=answer.milliseconds if answer else round(1000 * ranking.seconds, 3),
+            read_pages=tuple(item.content.page.page_number for item in answer.context.evidence) if answer else (),
+            usage=answer.usage if answer else {},
+            why=str(answer.trace.get("failed") or answer.trace.get("abstained") or "") if answer else "",
         )
 
     def _document(self, doc_id: str) -> str | None:
@@ -100,11 +105,6 @@ class _Asked:
     def _rank(self, question: Question, documents: Sequence[str]) -> Ranking:
         library = self._library
         return rank_pages(library.index, library.encoder, utf8(question.question), documents, library.visual)
-
-    def _answer(self, ranking: Ranking, reader: Reader) -> Answer:
-        config = self._library.config
-        settings = AskSettings(config.reader, config.k, config.budget_tokens)
-        return answer_from(self._library.index, ranking, reader, settings, self._library.encoder.count_tokens)
 
     def _best(self, ranking: Ranking) -> tuple[DocumentPage, ...]:
         """(name, page number) of the best pages, the name as the data has it where it is known."""

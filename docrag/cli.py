@@ -122,7 +122,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--doc", action="append", default=[], metavar="NAME", help="only this document; a name, its end, or a glob"
     )
-    parser.add_argument("-k", type=int, metavar="N", help="pages to find (default: 5)")
+    parser.add_argument("-k", type=int, metavar="N", help="pages to find (default: 5); a model reads as many as --budget holds")
     _add_visual(parser, _OWN_MODEL)
 
 
@@ -135,8 +135,23 @@ def _add_search(commands: Any) -> None:
 def _add_ask(commands: Any) -> None:
     parser = _command(commands, "ask", "answer a question, with page and words, or refuse it")
     _add_question(parser)
-    parser.add_argument("--reader", metavar="R", help="who reads the pages (default: quote)")
-    parser.add_argument("--budget", type=int, metavar="TOKENS", help="how much the reader gets to read (default: 32768)")
+    _add_reader(parser)
+
+
+def _add_reader(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reader",
+        metavar="R",
+        help="who reads the pages: quote (the default), openai:MODEL, anthropic:MODEL, ... or hf:FOLDER",
+    )
+    parser.add_argument("--base-url", metavar="U", help="an OpenAI-compatible server's address, for --reader openai:MODEL")
+    parser.add_argument("--budget", metavar="TOKENS", help="how much a reader gets to read, as 8000 or 8k (default: 32k)")
+    parser.add_argument(
+        "--navigate", action="store_const", const=True, help="let the reader pick pages from a list of all, too"
+    )
+    parser.add_argument("--samples", type=int, metavar="N", help="read so often, and compare the answers (default: 1)")
+    parser.add_argument("--cache", metavar="FILE", help="keep what models answer, and don't pay for the same twice")
+    parser.add_argument("--password", metavar="P", help="to draw pages of encrypted PDFs; better given as DOCRAG_PASSWORD")
 
 
 def _add_library_commands(commands: Any) -> None:
@@ -160,7 +175,7 @@ def _add_eval(commands: Any) -> None:
     parser = _command(commands, "eval", "run a benchmark's questions and score the answers")
     parser.add_argument("benchmark", choices=("mmlongbench-doc",))
     parser.add_argument("--data", required=True, metavar="DIR_OR_FILE", help="the benchmark's folder, or its samples.json")
-    parser.add_argument("--reader", metavar="R", help="who reads the pages (default: quote)")
+    _add_reader(parser)
     parser.add_argument(
         "--scope", choices=("document", "library"), default="document", help="what is ranked (default: document)"
     )

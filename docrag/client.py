@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +19,7 @@ from docrag.index.blobs import absolute_url
 from docrag.index.encoders import MiniLM, choose_precision
 from docrag.index.library_index import LibraryIndex
 from docrag.index.payload import utf8
+from docrag.index.pooling import FACTOR
 from docrag.index.records import DocumentRecord, IndexSettings, LaneFingerprint, check_same
 from docrag.index.records import ReadSettings as StoredReadSettings
 from docrag.index.verify import VerifyReport, verify
@@ -26,9 +30,11 @@ from docrag.ingest.render import render_page
 from docrag.ingest.run_local import Encoders, IngestOptions, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.ingest.totals import Progress
-from docrag.pipelines.answer import AskSettings, answer_from
+from docrag.pipelines.answering import Answering, reader_settings
+from docrag.pipelines.protocols import OnText, Reader, ReaderSettings
 from docrag.pipelines.reader import open_reader
 from docrag.pipelines.retrieve import Explained, Ranking, best_pages, explain, rank_pages
+from docrag.pipelines.stages import Shelf
 from docrag.types import Answer, Hit, IngestReport, PageContent, page_point_id
 
 NO_VISUAL = "none"
@@ -58,6 +64,8 @@ class Library:
         self.config = Config.resolve(settings)
         self._index: LibraryIndex | None = None
         self._visual_encoder: VisualEncoder | None = None
+        self._reader: tuple[str, ReaderSettings, Reader] | None = None
+        self._asking = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -166,16 +174,56 @@ class Library:
         return rank_pages(self.index, self.encoder, utf8(question), self._resolve(documents), self.visual)
 
     def ask(
-        self, question: str, documents: Sequence[str] = (), *, reader: str | None = None, budget_tokens: int | None = None
+        self,
+        question: str,
+        documents: Sequence[str] = (),
+        *,
+        reader: str | Reader | None = None,
+        budget_tokens: int | None = None,
+        password: str | None = None,
+        on_text: OnText | None = None,
     ) -> Answer:
         """The answer, with the pages and words that it rests on; or that these documents don't answer.
 
-        `reader` and `budget_tokens` stand in for the configuration's. Raises as `search` does.
+        `reader` (a spec, or a reader of your own) and `budget_tokens` stand in for the configuration's; `password` is for
+        drawing encrypted PDFs; `on_text` gets the answer's text as it is written. A reading that fails is an answer with
+        outcome "failed". Raises as `search` does, and ReaderFault or ModelFault where the reader can't be used at all.
         """
-        asked = replace(self.config, **_given(reader=reader, budget_tokens=budget_tokens))
-        opened = open_reader(asked.reader)
-        settings = AskSettings(asked.reader, asked.k, asked.budget_tokens)
-        return answer_from(self.index, self._rank(question, documents), opened, settings, self.encoder.count_tokens)
+        among = self._resolve(documents)
+        with self.answering(reader, budget_tokens, password) as answering:
+            return answering.ask(utf8(question), among, on_text=on_text)
+
+    async def aask(self, question: str, documents: Sequence[str] = (), **options: Any) -> Answer:
+        """`ask` for callers with an event loop, in a thread of its own: one question at a time, others wait."""
+
+        def ask_alone() -> Answer:
+            with self._asking:
+                return self.ask(question, documents, **options)
+
+        return await asyncio.to_thread(ask_alone)
+
+    @contextmanager
+    def answering(
+        self, reader: str | Reader | None = None, budget_tokens: int | None = None, password: str | None = None
+    ) -> Generator[Answering]:
+        """What answers questions, one after another; `documents` there are sha256. The processes that draw end with it."""
+        index = self.index
+        config = replace(self.config, **_given(budget_tokens=budget_tokens))
+        if reader is None or isinstance(reader, str):
+            config = replace(config, **_given(reader=reader))
+            opened = self._open_reader(config)
+        else:
+            config, opened = replace(config, reader=type(reader).__name__), reader
+        workers = config.workers or os.cpu_count() or 1
+        with GuardedPool(workers, config.page_timeout_s, config.worker_memory_mib) as pool:
+            yield Answering(Shelf(index, self.encoder, pool, self.visual, password), opened, config)
+
+    def _open_reader(self, config: Config) -> Reader:
+        """The reader, kept from question to question: it may be a model, and remembers what texts cost it."""
+        settings = reader_settings(config)
+        if self._reader is None or self._reader[:2] != (config.reader, settings):
+            self._reader = (config.reader, settings, open_reader(config.reader, settings))
+        return self._reader[2]
 
     def documents(self) -> list[DocumentRecord]:
         """The records of all documents."""
@@ -278,8 +326,9 @@ class Library:
 
 
 def _with_ways(lane: LaneFingerprint, settings: Mapping[str, Any]) -> LaneFingerprint:
-    """`lane`, and how its vectors are pooled and kept, which is in `settings`."""
-    return replace(lane, settings={**lane.settings, **{way: settings[way] for way in _WAYS}})
+    """`lane`, and how its vectors are pooled and kept, which is in `settings` (the factor: in the code)."""
+    ways = {way: settings[way] for way in _WAYS}
+    return replace(lane, settings={**lane.settings, **ways, "pooling_factor": FACTOR})
 
 
 def _is_same_model(asked: str, stored: str) -> bool:

@@ -15,6 +15,7 @@ from docrag.client import Library
 from docrag.errors import UsageError
 from docrag.ingest.sources import STDIN, read_names
 from docrag.ingest.totals import Progress
+from docrag.pipelines.tokens import parse_budget
 
 Result = tuple[Mapping[str, Any], str, int]
 """What a command gives: its JSON, its text, its exit code."""
@@ -23,7 +24,7 @@ Result = tuple[Mapping[str, Any], str, int]
 def run(arguments: argparse.Namespace) -> int:
     """Run the parsed command, print its result, and return the exit code."""
     result, text, exit_code = COMMANDS[arguments.command](arguments)
-    sys.stdout.write((output.to_json_text(result) if arguments.json else text) + "\n")
+    sys.stdout.write((output.to_json_text(result) if arguments.json else output.printable(text)) + "\n")
     sys.stdout.flush()
     return exit_code
 
@@ -61,10 +62,22 @@ def _search(arguments: argparse.Namespace) -> Result:
 
 
 def _ask(arguments: argparse.Namespace) -> Result:
-    settings = {"k": arguments.k, "reader": arguments.reader, "budget_tokens": arguments.budget, **_visual(arguments)}
-    with Library(arguments.index, **settings) as library:
-        answer = library.ask(arguments.question, arguments.doc)
-    return output.answer_json(answer), output.answer_text(answer), 1 if answer.outcome == "failed" else 0
+    heard: list[str] = []
+
+    def hear(piece: str) -> None:
+        heard.append(piece)
+        sys.stdout.write(output.printable(piece))
+        sys.stdout.flush()
+
+    is_watched = sys.stdout.isatty() and not arguments.json
+    with Library(arguments.index, k=arguments.k, **_reader(arguments), **_visual(arguments)) as library:
+        answer = library.ask(
+            arguments.question, arguments.doc, password=_password(arguments), on_text=hear if is_watched else None
+        )
+    text = output.answer_text(answer)
+    if heard:  # the answer's text stands there already, or another one that did not last
+        text = text.removeprefix(answer.text) if "".join(heard) == answer.text else f"\n{text}"
+    return output.answer_json(answer), text, 1 if answer.outcome == "failed" else 0
 
 
 def _list(arguments: argparse.Namespace) -> Result:
@@ -140,9 +153,10 @@ def _eval(arguments: argparse.Namespace) -> Result:
     from docrag.benchmark import BenchmarkOptions, evaluate
     from docrag.eval.predictions import read_predictions
 
-    options = BenchmarkOptions(arguments.scope, arguments.retrieval_only, arguments.limit, arguments.resume)
+    password = _password(arguments)
+    options = BenchmarkOptions(arguments.scope, arguments.retrieval_only, arguments.limit, arguments.resume, password)
     run_dir = Path(arguments.out)
-    with Library(arguments.index, reader=arguments.reader, **_visual(arguments)) as library, _bar("questions") as progress:
+    with Library(arguments.index, **_reader(arguments), **_visual(arguments)) as library, _bar("questions") as progress:
         summary = evaluate(library, Path(arguments.data), run_dir, options, progress)
     failed = any(prediction.outcome == "failed" for prediction in read_predictions(run_dir / "predictions.jsonl"))
     return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 1 if failed else 0
@@ -200,6 +214,17 @@ def _to_stderr(line: str) -> None:
 
 def _visual(arguments: argparse.Namespace) -> dict[str, str | None]:
     return {"visual": arguments.visual, "device": arguments.device}
+
+
+def _reader(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "reader": arguments.reader,
+        "base_url": arguments.base_url,
+        "budget_tokens": None if arguments.budget is None else parse_budget(arguments.budget),
+        "navigate": arguments.navigate,
+        "samples": arguments.samples,
+        "reader_cache": arguments.cache,
+    }
 
 
 def _password(arguments: argparse.Namespace) -> str | None:

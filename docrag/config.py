@@ -20,7 +20,13 @@ Pooling = Literal["rows_columns", "hierarchical"]
 Quantization = Literal["none", "binary", "turbo"]
 PREFIX = "DOCRAG_"
 # Read where they are used, for they are secrets or belong to the tests: never part of a stored configuration.
-OTHER_VARIABLES = frozenset({"DOCRAG_QDRANT_API_KEY", "DOCRAG_PASSWORD", "DOCRAG_TEST_QDRANT_URL"})
+OTHER_VARIABLES = frozenset({"DOCRAG_QDRANT_API_KEY", "DOCRAG_PASSWORD", "DOCRAG_READER_API_KEY", "DOCRAG_TEST_QDRANT_URL"})
+_POSITIVE = (
+    *("ocr_dpi", "page_timeout_s", "worker_memory_mib", "max_pages", "max_page_pixels", "k", "budget_tokens"),
+    *("reader_timeout_s", "max_answer_tokens", "samples", "navigate_tokens"),
+)
+_FROM_ZERO = ("temperature", "reader_retries", "rounds", "input_price", "output_price")
+_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Config:
     precision: Precision = "auto"
     visual: str = ""  # the model of the visual lane; "": the index's own, "none": leave that lane alone
     device: Device = "auto"
-    pooling: Pooling = "rows_columns"
+    pooling: Pooling = "hierarchical"
     quantization: Quantization = "none"
     page_timeout_s: float = 60.0
     worker_memory_mib: int = 2048
@@ -43,13 +49,28 @@ class Config:
     k: int = 5
     reader: str = "quote"
     budget_tokens: int = 32_768
+    base_url: str = ""  # an OpenAI-compatible server's; "": the provider's own
+    reader_timeout_s: float = 180.0  # how long a server may be silent
+    reader_retries: int = 4
+    reader_cache: str = ""  # a file that keeps what models answered; "": none
+    temperature: float = 0.0
+    max_answer_tokens: int = 4_096
+    rounds: int = 2  # how often pages are found again by what the reader asks for
+    samples: int = 1  # readings of each context, among which the reader chooses where they differ
+    navigate: bool = False  # the reader also picks pages from a list of all
+    navigate_tokens: int = 16_384  # what that list may take, beside `budget_tokens`
+    input_price: float = 0.0  # for a million tokens, in whatever currency; 0: not known
+    output_price: float = 0.0
 
     def __post_init__(self) -> None:
         for name, kind in typing.get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), kind)
-        for name in ("ocr_dpi", "page_timeout_s", "worker_memory_mib", "max_pages", "max_page_pixels", "k", "budget_tokens"):
+        for name in _POSITIVE:
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} must be positive, got {getattr(self, name)!r}")
+        for name in _FROM_ZERO:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
         if self.workers < 0:
             raise UsageError(f"workers must be 0 (one for each core) or more, got {self.workers!r}")
 
@@ -93,7 +114,7 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     if allowed and value not in allowed:
         raise UsageError(f"{name} is one of {', '.join(allowed)}, got {value!r}")
     wanted = str if allowed else (int, float) if kind is float else kind
-    if not isinstance(value, wanted) or isinstance(value, bool):
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(f"{name} must be of type {kind.__name__}, got {value!r}")
 
 
@@ -106,6 +127,12 @@ def _convert(variable: str, text: str, kind: Any) -> Any:
     if typing.get_origin(kind) is Literal:
         return text
     try:
-        return kind(text)
+        return _switch(text) if kind is bool else kind(text)
     except ValueError:
         raise UsageError(f"{variable} must be of type {kind.__name__}, got {text!r}") from None
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise ValueError
+    return _SWITCH[text.lower()]

@@ -5,7 +5,11 @@ DocragError                  the command line turns it into one message and exit
 |   |-- UnknownDocument      no document of the index has that name
 |   `-- AmbiguousDocument    several have
 |-- EnvironmentFault         the machine lacks something: disk, memory, a program, a library
-|   `-- ModelFault           a model's files are missing, broken or out of reach, or don't make a whole model
+|   |-- ModelFault           a model's files are missing, broken or out of reach, or don't make a whole model
+|   `-- ReaderFault          the reader can't be used at all: no such model, a refused key, a server that is not there
+|-- ReaderError              one reading came to nothing; it is an answer with outcome "failed"
+|   |-- ReaderBlind          the model takes no images: it is shown text
+|   `-- ContextTooLarge      the context is larger than the model takes: it is shown less
 |-- IndexFault               there is no index here, or it can't be used
 |   |-- IndexMissing
 |   |-- IndexLocked          open in another process
@@ -52,6 +56,22 @@ class EnvironmentFault(DocragError):
 
 
 class ModelFault(EnvironmentFault):
+    pass
+
+
+class ReaderFault(EnvironmentFault):
+    pass
+
+
+class ReaderError(DocragError):
+    pass
+
+
+class ReaderBlind(ReaderError):
+    pass
+
+
+class ContextTooLarge(ReaderError):
     pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,20 @@ if TYPE_CHECKING:
     from docrag.index.verify import VerifyReport
     from docrag.pipelines.query_plan import QueryPlan
     from docrag.pipelines.retrieve import Explained
-    from docrag.types import Answer, Citation, Failure, Hit, IngestReport
+    from docrag.types import Answer, Citation, ContextPart, Evidence, Failure, Hit, IngestReport
 
 SCHEMA_VERSION = 1
+_PAGES_NAMED = 10
 
 
 def to_json_text(result: Mapping[str, Any]) -> str:
     """One JSON object on one line, with the version of its form; in ASCII, for names need not be UTF-8."""
     return json.dumps({"schema_version": SCHEMA_VERSION, **result})
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal: what pages and models wrote holds no escape sequences there."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def report_json(report: IngestReport) -> dict[str, Any]:
@@ -91,13 +98,23 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "context": {
             "tokens": answer.context.tokens,
             "budget": answer.context.budget,
-            "parts": [
-                {"kind": part.kind, "document": part.document, "page_number": part.page_number, "tokens": part.tokens}
-                for part in answer.context.parts
-            ],
+            "parts": [_part_json(part) for part in answer.context.parts],
         },
         "usage": dict(answer.usage),
         "milliseconds": answer.milliseconds,
+        "trace": dict(answer.trace),
+    }
+
+
+def _part_json(part: ContextPart) -> dict[str, Any]:
+    return {
+        "kind": part.kind,
+        "document": part.document,
+        "page_number": part.page_number,
+        "tokens": part.tokens,
+        "image_size_px": part.image_size_px,
+        "clip": _box(part.clip),
+        "why": part.why,
     }
 
 
@@ -170,18 +187,50 @@ def explained_text(found: Explained) -> str:
 
 
 def answer_text(answer: Answer) -> str:
+    """The answer, what it rests on, what of it could not be checked, what was done otherwise than asked, and what it took."""
+    trace = answer.trace
     lines = [f"{answer.text}  (confidence {answer.confidence:.2f}, reader {answer.reader})"]
     for citation in answer.citations:
         verified = "" if citation.verified else " [not found on the page]"
         lines.append(
             f'  {place_text(citation.document, citation.page_number, citation.page_label)}: "{citation.quote}"{verified}'
         )
+    lines += [f'  cites a page that it was not shown: "{claim["quote"]}"' for claim in trace.get("citations_refused", ())]
+    unfound = [found["number"] for found in trace.get("numbers", ()) if not found["verified"]]
+    if unfound:
+        lines.append(f"  not found in the text of the pages: {', '.join(unfound)}")
+    if answer.outcome == "failed":
+        lines.append(f"  failed: {trace.get('failed', 'the reader gave no reason')}")
     if answer.outcome == "not_answerable":
-        why = answer.trace.get("abstained")
+        why = trace.get("abstained")
         lines.append(f"  refused: {why}" if why else "  refused: these pages don't say")
-        read = ", ".join(place_text(hit.name, hit.page.page_number, None) for hit in answer.hits)
-        lines.append(f"  read: {read}" if read else "  nothing was found to read")
-    return "\n".join(lines)
+        lines.append(f"  read: {_pages_text(answer.context.evidence)}" if answer.context.evidence else "  nothing was read")
+    lines += [f"  note: {note}" for note in trace.get("notes", ())]
+    return "\n".join([*lines, *_usage_lines(answer)])
+
+
+def _pages_text(evidence: Sequence[Evidence]) -> str:
+    named = [place_text(item.name, item.content.page.page_number, None) for item in evidence[:_PAGES_NAMED]]
+    more = len(evidence) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _usage_lines(answer: Answer) -> list[str]:
+    """Nothing where no model was asked."""
+    used = answer.usage
+    if not used.get("calls") and not used.get("cached_calls"):
+        return []
+    told = [_count(used.get("calls", 0), "call"), _count(used.get("images", 0), "image")]
+    told += [f"{used.get('input_tokens', 0):,} tokens read", f"{used.get('output_tokens', 0):,} written"]
+    if used.get("cached_calls"):
+        told.append(f"{_count(used['cached_calls'], 'call')} from the cache")
+    if (price := answer.trace.get("cost")) is not None:
+        told.append(f"cost {price:g}")
+    return [f"  {', '.join(told)}"]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def verify_text(report: VerifyReport) -> str:

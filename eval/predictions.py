@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Prediction:
     `answer` is None where none was asked for; then `outcome` is None, or "failed" where the document has no pages to search.
     `document_pages` is how many pages the document has, None where it could not be ingested. `ranked_pages` are 1-based, best
     first, inside the document, ten or more; `ranked_library` the same over all documents, None where that was not searched.
+    `read_pages` are those that the reader was shown, `usage` is what a model read and wrote, `why` is why it refused or failed.
     """
 
     question_id: str
@@ -34,6 +35,9 @@ class Prediction:
     ranked_library: tuple[DocumentPage, ...] | None
     citations: tuple[Citation, ...]
     milliseconds: float
+    read_pages: tuple[int, ...] = ()
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.answer is None and self.outcome not in (None, "failed"):
@@ -62,6 +66,9 @@ class Prediction:
             "ranked_library": self.ranked_library,
             "citations": [asdict(citation) for citation in self.citations],
             "milliseconds": self.milliseconds,
+            "read_pages": self.read_pages,
+            "usage": dict(self.usage),
+            "why": self.why,
         }
 
 
@@ -84,6 +91,9 @@ def _prediction(entry: Entry) -> Prediction:
             ranked_library=None if library is None else tuple((doc_id, page) for doc_id, page in library),
             citations=tuple(map(_citation, fields["citations"])),
             milliseconds=fields["milliseconds"],
+            read_pages=tuple(fields.get("read_pages", ())),  # what follows was not kept before
+            usage=dict(fields.get("usage", {})),
+            why=fields.get("why", ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{entry.where}: no prediction of a docrag run: {error!r}") from None

@@ -21,7 +21,9 @@ from docrag.eval.summary import Summary, flatten, summarise
 Answerer = Callable[[Question], Prediction]
 Progress = Callable[[int, int], None]
 
-_NOT_COMPARED = "git_commit"  # recorded, so that a run can be traced; a commit that changes no figure need not end it
+_COMMIT = "git_commit"
+# Recorded, so that a run can be traced; what changes no figure need not end it.
+_NOT_COMPARED = {_COMMIT, *(f"settings.{name}" for name in ("workers", "reader_cache", "reader_timeout_s", "reader_retries"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def _record(questions: Sequence[Question], config: RunConfig) -> dict[str, Any]:
     """The content of config.json, in the form in which it is read back."""
     record = {
         "docrag": version.__version__,
-        _NOT_COMPARED: git_commit(Path(version.__file__).resolve().parent),
+        _COMMIT: git_commit(Path(version.__file__).resolve().parent),
         "questions": len(questions),
         "questions_sha256": hash_questions(questions),
         "scope": config.scope,
@@ -141,7 +143,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _same_record(out_dir: Path, begun: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     old, new = dict(flatten(begun)), dict(flatten(now))
-    names = [name for name in {**old, **new} if name != _NOT_COMPARED and old.get(name) != new.get(name)]
+    names = [name for name in {**old, **new} if name not in _NOT_COMPARED and old.get(name) != new.get(name)]
     if names:
         changes = "; ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names)
         raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from docrag.eval.mmlongbench import Question
 from docrag.eval.predictions import Prediction, to_item
 from docrag.eval.retrieval import METRICS, RECALL_DEPTHS, Ranking, RetrievalScores, Scope, relevant_pages, score_rankings
 from docrag.eval.scoring import Group, ScoredItem, Scores, score_predictions
+from docrag.pipelines.loop import add_usage, cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,21 @@ class Summary:
     retrieval: RetrievalScores
     intervals: Mapping[str, Interval | None]
     config: Mapping[str, Any]
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def cost(self) -> float | None:
+        """Of all tokens by the settings' prices, None where these are not known."""
+        settings = self.config.get("settings", {})
+        return cost(self.usage, settings.get("input_price", 0.0), settings.get("output_price", 0.0))
 
     def to_json(self) -> dict[str, Any]:
         return {
             **self.scores.figures_to_json(),
             "intervals": {name: interval and interval.to_json() for name, interval in self.intervals.items()},
             "retrieval": self.retrieval.to_json(),
+            "usage": dict(self.usage),
+            "cost": self.cost,
             "config": dict(self.config),
         }
 
@@ -52,6 +62,7 @@ class Summary:
                 *self._table("by evidence source", _group_rows(scores.by_source)),
                 *self._table("by document type", _group_rows(scores.by_doc_type)),
                 *self._table(f"pages found ({self.retrieval.scope})", pages),
+                *_usage_table(self.usage, self.cost),
                 *_config_table(self.config),
             ]
         )
@@ -71,7 +82,8 @@ def summarise(questions: Sequence[Question], predictions: Mapping[str, Predictio
     pairs = [(question, predictions[question.question_id]) for question in questions]
     scores = score_predictions(to_item(question, prediction.answer) for question, prediction in pairs)
     retrieval = score_rankings([_ranking(question, prediction, scope) for question, prediction in pairs], scope)
-    return Summary(scores, retrieval, {**_score_intervals(scores), **_recall_intervals(retrieval)}, config)
+    usage = add_usage(*(prediction.usage for _, prediction in pairs))
+    return Summary(scores, retrieval, {**_score_intervals(scores), **_recall_intervals(retrieval)}, config, usage)
 
 
 def _ranking(question: Question, prediction: Prediction, scope: Scope) -> Ranking:
@@ -130,6 +142,18 @@ def _mean_of(*groups: Group) -> float | None:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _usage_table(usage: Mapping[str, int], price: float | None) -> list[str]:
+    """Nothing where no model was asked."""
+    if not usage:
+        return []
+    told = {**usage, "cost": price} if price is not None else usage
+    return (
+        ["| usage | total |", "|---|---:|", *(f"| {_cell(name)} | {count:,} |" for name, count in told.items()), ""]
+        if usage
+        else []
+    )
 
 
 def _config_table(config: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,9 @@ from docrag.pipelines.statements import statement_queries
 
 LIBRARY_CANDIDATES = 100  # pages a lane gives where the whole library is asked: 200 gain 1 point at most (noise), cost 4 ms
 DOCUMENT_CANDIDATES = 4_000  # pages a lane gives inside documents: all of them, but of the very largest
-EXACT_PAGES = 3_000  # up to so many pages each is scored by all its patches; above, their pooled vectors choose
+# Measured by `bench/visual_search.py` (LOG.md). All patches of 500 pages take 75 ms, of 1,000 160. The 200 pages that pooled
+# vectors choose hold 99 % of the best ten at 20,000 pages, for a twelfth of the time; 100 hold 97 %.
+EXACT_PAGES = 500  # up to so many pages each is scored by all its patches; above, their pooled vectors choose
 PREFETCH = 200  # how many pages the pooled vectors choose
 STATEMENTS = "statements"  # the bm25 lane, asked once more for the financial statements that a ratio needs
 

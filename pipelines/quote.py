@@ -20,6 +20,7 @@ from docrag.pipelines.extract.page_view import PageView, view_page
 from docrag.pipelines.extract.pairs import pair_candidates
 from docrag.pipelines.extract.sentences import sentence_candidates
 from docrag.pipelines.locate import words_box
+from docrag.pipelines.protocols import OnText
 from docrag.pipelines.question_type import Asked, analyse
 from docrag.types import NOT_ANSWERABLE, Citation, Context, Evidence, Reading
 
@@ -30,7 +31,18 @@ THRESHOLD = 0.5
 class QuoteReader:
     """An extractive reader. How alike question and quote are by embedding was tried, and told nothing that the terms don't."""
 
-    def read(self, question: str, context: Context) -> Reading:
+    rule: None = None
+
+    def read(
+        self, question: str, context: Context, images: Sequence[bytes | None] = (), on_text: OnText | None = None
+    ) -> Reading:
+        """The reading of the context's pages; of `images` it sees nothing. `on_text` gets the answer at once."""
+        reading = self._read(question, context)
+        if on_text is not None:
+            on_text(reading.answer)
+        return reading
+
+    def _read(self, question: str, context: Context) -> Reading:
         asked = analyse(question)
         if asked.refusal:
             return _abstain(asked, asked.refusal)

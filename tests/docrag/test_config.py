@@ -40,6 +40,11 @@ def test_variables_are_converted() -> None:
         ({"page_timeout_s": "1"}, "page_timeout_s must be of type float, got '1'"),
         ({"page_timeout_s": float("nan")}, "page_timeout_s must be positive, got nan"),
         ({"page_timeout_s": float("inf")}, "page_timeout_s must be positive, got inf"),
+        ({"navigate": 1}, "navigate must be of type bool, got 1"),
+        ({"samples": 0}, "samples must be positive, got 0"),
+        ({"rounds": -1}, "rounds must be 0 or more, got -1"),
+        ({"temperature": float("nan")}, "temperature must be 0 or more, got nan"),
+        ({"input_price": float("inf")}, "input_price must be 0 or more, got inf"),
         ({"workers": -1}, "workers must be 0 (one for each core) or more, got -1"),
         ({"ocr": "sometimes"}, "ocr is one of auto, never, always, got 'sometimes'"),
         ({"ocr": ["auto"]}, "ocr is one of auto, never, always, got ['auto']"),
@@ -64,12 +69,23 @@ def test_an_int_is_a_number_of_seconds() -> None:
         ("DOCRAG_K", "five", "DOCRAG_K must be of type int, got 'five'"),
         ("DOCRAG_PAGE_TIMEOUT_S", "", "DOCRAG_PAGE_TIMEOUT_S must be of type float, got ''"),
         ("DOCRAG_OCR", "off", "ocr is one of auto, never, always, got 'off'"),
+        ("DOCRAG_NAVIGATE", "maybe", "DOCRAG_NAVIGATE must be of type bool, got 'maybe'"),
         ("DOCRAG_K", "0", "k must be positive, got 0"),
     ],
 )
 def test_wrong_variables(variable: str, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         Config.resolve(environ={variable: text})
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("True", True), ("off", False), ("0", False)])
+def test_switches_in_variables(text: str, value: bool) -> None:
+    assert Config.resolve(environ={"DOCRAG_NAVIGATE": text}).navigate is value
+
+
+def test_what_may_be_zero() -> None:
+    config = Config(temperature=0, reader_retries=0, rounds=0, input_price=0)
+    assert (config.temperature, config.rounds) == (0, 0)
 
 
 def test_unknown_variables_are_warned_of_with_the_nearest() -> None:
@@ -79,7 +95,8 @@ def test_unknown_variables_are_warned_of_with_the_nearest() -> None:
 
 
 def test_secrets_are_no_settings() -> None:
-    environ = {"DOCRAG_PASSWORD": "sesame", "DOCRAG_QDRANT_API_KEY": "key", "DOCRAG_TEST_QDRANT_URL": "http://x"}
+    keys = {"DOCRAG_READER_API_KEY": "key", "DOCRAG_QDRANT_API_KEY": "key"}
+    environ = {"DOCRAG_PASSWORD": "sesame", "DOCRAG_TEST_QDRANT_URL": "http://x", **keys}
     assert Config.resolve(environ=environ) == Config()
 
 

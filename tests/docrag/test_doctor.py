@@ -480,7 +480,7 @@ def test_a_sound_visual_lane(seen: Path) -> None:
     assert set(states(checks).values()) == {"ok"}
     told = {check.name: check.found for check in checks}
     assert told["self-test visual"].startswith("3 pages drawn and embedded again")
-    assert told["self-test visual_pooled"] == "3 pages pooled again (rows_columns): as stored"
+    assert told["self-test visual_pooled"] == "3 pages pooled again (hierarchical): as stored"
     assert told["self-test visual questions"] == "3 pages asked for by their own content: each found first"
     assert told["visual lane"].startswith("complete for all 2 documents")
 

@@ -11,9 +11,9 @@ import pytest
 
 from docrag.client import Library
 from docrag.errors import IndexMissing, UsageError
-from docrag.plan.estimate import MOST_PAGES, Plan, make_plan, parse_pages
 from docrag.plan import constants as known
 from docrag.plan.constants import Figure, Span
+from docrag.plan.estimate import MOST_PAGES, Plan, make_plan, parse_pages
 from docrag.plan.model import describe_model
 from docrag.plan.text import human_bytes, human_span
 from tests.ingest.hostile import text_pdf

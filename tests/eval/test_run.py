@@ -107,7 +107,7 @@ def test_the_folder_holds_what_the_summary_says(tmp_path: Path) -> None:
     data = json.loads((out / "summary.json").read_text())
     assert data == summary.to_json()
     groups = ["answerable", "single_page", "cross_page", "unanswerable", "by_source", "by_doc_type"]
-    assert list(data) == ["questions", "scored", "accuracy", "f1", *groups, "intervals", "retrieval", "config"]
+    assert list(data) == ["questions", "scored", "accuracy", "f1", *groups, "intervals", "retrieval", "usage", "cost", "config"]
     config = json.loads((out / "config.json").read_text())
     assert data["config"] == config
     assert (config["docrag"], config["questions"], config["scope"]) == (docrag.__version__, 5, "document")
@@ -248,6 +248,38 @@ def test_a_resume_with_other_settings_names_both(tmp_path: Path, config: RunConf
     with pytest.raises(UsageError) as caught:
         run(tmp_path, unasked, config, resume=True)
     assert caught.value.message == f"{tmp_path} was begun otherwise: {difference}"
+
+
+@pytest.mark.parametrize("name", ["workers", "reader_cache", "reader_timeout_s", "reader_retries"])
+def test_a_resume_may_change_what_changes_no_figure(tmp_path: Path, name: str) -> None:
+    begun = replace(CONFIG, settings={"k": 5, name: 1})
+    first = run(tmp_path, config=begun)
+    assert run(tmp_path, unasked, replace(CONFIG, settings={"k": 5, name: 2}), resume=True).to_json() == first.to_json()
+
+
+def test_what_models_read_and_wrote_is_added_up_and_priced(tmp_path: Path) -> None:
+    def paid(question: Question) -> Prediction:
+        return replace(answer(question), usage={"calls": 2, "input_tokens": 1000}, read_pages=(2, 3), why="it says so")
+
+    priced = replace(CONFIG, settings={"input_price": 2.0, "output_price": 0.0})
+    summary = run(tmp_path, paid, priced)
+    assert summary.to_json()["usage"] == {"calls": 10, "input_tokens": 5000}
+    assert summary.to_json()["cost"] == 0.01
+    assert "| input_tokens | 5,000 |" in (tmp_path / "summary.md").read_text()
+    kept = read_predictions(tmp_path / "predictions.jsonl")
+    assert {(one.usage["calls"], one.read_pages, one.why) for one in kept} == {(2, (2, 3), "it says so")}
+    assert run(tmp_path, unasked, priced, resume=True).to_json() == summary.to_json()
+
+
+def test_predictions_without_usage_are_read(tmp_path: Path) -> None:
+    run(tmp_path)
+    path = tmp_path / "predictions.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        for name in ("usage", "read_pages", "why"):
+            del line[name]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [(dict(one.usage), one.read_pages, one.why) for one in read_predictions(path)] == [({}, (), "")] * 5
 
 
 def test_a_resume_with_other_questions_is_refused(tmp_path: Path) -> None:

@@ -217,5 +217,5 @@ def test_monstrous_words_do_not_hang_it(word, question):
 
 
 def test_unknown_readers_are_a_clear_error():
-    with pytest.raises(UsageError, match="no reader is called 'openai:gpt-5'"):
-        open_reader("openai:gpt-5")
+    with pytest.raises(UsageError, match="no reader is called 'quotes'"):
+        open_reader("quotes")

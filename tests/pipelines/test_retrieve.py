@@ -87,7 +87,7 @@ def test_without_the_lane_or_without_its_encoder_text_alone_is_asked(shelf: Shel
 def test_the_plan_follows_the_number_of_pages_in_scope(seen: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     few = rank_pages(seen.index, TEXT, "red boats", visual=VISION).plan
     assert (few.pages, few.queries[-1].query.lane, few.queries[-1].query.prefetch) == (6, VISUAL, None)
-    assert few.queries[-1].why == "6 pages, at most 3,000: each is scored by all its patches"
+    assert few.queries[-1].why == "6 pages, at most 500: each is scored by all its patches"
     monkeypatch.setattr(query_plan, "EXACT_PAGES", 4)
     monkeypatch.setattr(query_plan, "PREFETCH", 3)
     many = rank_pages(seen.index, TEXT, "red boats", visual=VISION).plan
