@@ -29,7 +29,7 @@ demo: setup
 	@$(BIN)/docrag demo --out demo-out
 
 test: setup
-	@$(BIN)/pytest -q -n 2 --dist loadfile
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@for name in $(LINKS); do test "$$(readlink docrag/$$name)" = "../$$name" || { \

@@ -50,7 +50,7 @@ def open(location: str | os.PathLike[str] = "library", **settings: Any) -> Libra
 
 
 class Library:
-    """A library of PDFs: what `docrag.open` returns. A context manager; not for several threads.
+    """A library of PDFs: what `docrag.open` returns. A context manager; for one thread at a time, the one that holds `turn`.
 
     The index is opened, and the encoder loaded, when first needed. `blobs` is where the PDFs of a library on a server are kept.
     """
@@ -65,7 +65,7 @@ class Library:
         self._index: LibraryIndex | None = None
         self._visual_encoder: VisualEncoder | None = None
         self._reader: tuple[str, ReaderSettings, Reader] | None = None
-        self._asking = threading.Lock()
+        self.turn = threading.RLock()  # its holder may take it again: a callback may search while a question is answered
 
     def __enter__(self) -> Self:
         return self
@@ -197,7 +197,7 @@ class Library:
         """`ask` for callers with an event loop, in a thread of its own: one question at a time, others wait."""
 
         def ask_alone() -> Answer:
-            with self._asking:
+            with self.turn:
                 return self.ask(question, documents, **options)
 
         return await asyncio.to_thread(ask_alone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -12,19 +11,16 @@ import torch
 from colpali_engine.models import ColIdefics3, ColIdefics3Processor, ColQwen2_5, ColQwen2_5_Processor
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import Idefics3Config, PreTrainedTokenizerFast, Qwen2Tokenizer
 from transformers.models.idefics3.image_processing_idefics3 import Idefics3ImageProcessor
-from transformers.models.qwen2_5_vl import Qwen2_5_VLConfig
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 from transformers.utils import logging
 
+from tests.tiny_vlm import QWEN_SPECIAL, qwen_config, save_vocabulary
+
 MAX_VISUAL_TOKENS = 48
 TILE_PX, TILES_ACROSS, TOKENS_PER_TILE = 32, 3, 4
-_QWEN_SPECIAL = (
-    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
-)
 _MIXING = re.compile(r"(o_proj|out_proj|down_proj|fc2|attn\.proj)\.weight")
 _TILE_NAMES = tuple(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7))
 _IDEFICS_SPECIAL = (
@@ -36,33 +32,7 @@ _IDEFICS_SPECIAL = (
 def tiny_colqwen2_5(folder: Path, seed: int = 0) -> Path:
     """Save a ColQwen2.5 of about 0.1 million random weights, with its processor, to `folder`; at most 48 patches a page."""
     tokenizer = qwen_processor(folder, MAX_VISUAL_TOKENS).tokenizer.backend_tokenizer
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": tokenizer.get_vocab_size(),
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "max_position_embeddings": 2048,
-            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
-            "bos_token_id": None,
-            "eos_token_id": None,
-        },
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 2,
-            "out_hidden_size": 32,
-            "fullatt_block_indexes": [1],
-            "window_size": 56,
-        },
-        image_token_id=tokenizer.token_to_id("<|image_pad|>"),
-        video_token_id=tokenizer.token_to_id("<|video_pad|>"),
-        vision_start_token_id=tokenizer.token_to_id("<|vision_start|>"),
-        vision_end_token_id=tokenizer.token_to_id("<|vision_end|>"),
-    )
+    config = qwen_config(tokenizer, 2048, None)
     _save_random(ColQwen2_5, config, folder, seed)
     return folder
 
@@ -103,8 +73,8 @@ def tiny_colidefics3(folder: Path, seed: int = 0) -> Path:
 
 def qwen_processor(folder: Path, max_visual_tokens: int) -> ColQwen2_5_Processor:
     """Save ColQwen2.5's processor to `folder`, with a byte-level tokenizer."""
-    _save_vocabulary(folder, _QWEN_SPECIAL)
-    tokenizer = Qwen2Tokenizer.from_pretrained(folder, pad_token="<|endoftext|>", extra_special_tokens=list(_QWEN_SPECIAL))
+    save_vocabulary(folder, QWEN_SPECIAL)
+    tokenizer = Qwen2Tokenizer.from_pretrained(folder, pad_token="<|endoftext|>", extra_special_tokens=list(QWEN_SPECIAL))
     images = Qwen2VLImageProcessor(size={"shortest_edge": 28 * 28 * 4, "longest_edge": 28 * 28 * max_visual_tokens})
     template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     processor = ColQwen2_5_Processor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
@@ -115,7 +85,7 @@ def qwen_processor(folder: Path, max_visual_tokens: int) -> ColQwen2_5_Processor
 def tiles_processor(kind: type, folder: Path, tile_px: int, tiles_across: int, tokens_per_tile: int) -> ColIdefics3Processor:
     """Save the processor of ColIdefics3, or of ColModernVBERT, to `folder`, with a byte-level tokenizer."""
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=_save_vocabulary(folder, _IDEFICS_SPECIAL),
+        tokenizer_object=save_vocabulary(folder, _IDEFICS_SPECIAL),
         pad_token="<|im_end|>",
         eos_token="<end_of_utterance>",
         extra_special_tokens=list(_IDEFICS_SPECIAL),
@@ -140,21 +110,6 @@ def _save_random(model_class: type, config: object, folder: Path, seed: int) -> 
         model.save_pretrained(folder)
     finally:
         logging.enable_progress_bar()
-
-
-def _save_vocabulary(folder: Path, special: Sequence[str]) -> Tokenizer:
-    """A byte-level tokenizer: every byte, "th" and "the", and the `special` tokens. Left in `folder` as GPT-2's two files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "th", "the"]
-    merges = [("t", "h"), ("th", "e")]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(special))
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n")
-    return tokenizer
 
 
 def tiny_adapter(base: Path, folder: Path, saved: Sequence[str] = (), seed: int = 1) -> Path:

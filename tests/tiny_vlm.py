@@ -16,7 +16,7 @@ from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoP
 WINDOW_TOKENS = 16_384
 # Those that the real model's processor has: a page is resized by the tiny one as it would be by the real one.
 MIN_PIXELS, MAX_PIXELS = 4 * 28 * 28, 16_384 * 28 * 28
-_SPECIAL = (
+QWEN_SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
     "<|im_end|>",
@@ -37,16 +37,16 @@ _TEMPLATE = (
 
 def tiny_qwen2_5_vl(folder: Path, seed: int = 0) -> Path:
     """Save a Qwen2.5-VL of about 0.1 million random weights, with its processor and chat template, to `folder`."""
-    tokenizer = _save_vocabulary(folder, _SPECIAL)
+    tokenizer = save_vocabulary(folder, QWEN_SPECIAL)
     qwen = Qwen2Tokenizer.from_pretrained(
-        folder, pad_token="<|endoftext|>", eos_token="<|im_end|>", extra_special_tokens=list(_SPECIAL)
+        folder, pad_token="<|endoftext|>", eos_token="<|im_end|>", extra_special_tokens=list(QWEN_SPECIAL)
     )
     image_processor = Qwen2VLImageProcessor(size={"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS})
     processor = Qwen2_5_VLProcessor(image_processor, qwen, Qwen2VLVideoProcessor(), chat_template=_TEMPLATE)
     processor.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer))
+        model = Qwen2_5_VLForConditionalGeneration(qwen_config(tokenizer, WINDOW_TOKENS, "<|im_end|>"))
     model.generation_config.max_new_tokens = 64
     model.generation_config.eos_token_id = tokenizer.token_to_id("<|im_end|>")
     model.generation_config.pad_token_id = tokenizer.token_to_id("<|endoftext|>")
@@ -54,7 +54,7 @@ def tiny_qwen2_5_vl(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _config(tokenizer: Tokenizer) -> Qwen2_5_VLConfig:
+def qwen_config(tokenizer: Tokenizer, window_tokens: int, eos_token: str | None) -> Qwen2_5_VLConfig:
     return Qwen2_5_VLConfig(
         text_config={
             "vocab_size": tokenizer.get_vocab_size(),
@@ -63,10 +63,10 @@ def _config(tokenizer: Tokenizer) -> Qwen2_5_VLConfig:
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
-            "max_position_embeddings": WINDOW_TOKENS,
+            "max_position_embeddings": window_tokens,
             "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
             "bos_token_id": None,
-            "eos_token_id": tokenizer.token_to_id("<|im_end|>"),
+            "eos_token_id": None if eos_token is None else tokenizer.token_to_id(eos_token),
         },
         vision_config={
             "depth": 2,
@@ -84,7 +84,7 @@ def _config(tokenizer: Tokenizer) -> Qwen2_5_VLConfig:
     )
 
 
-def _save_vocabulary(folder: Path, special: Sequence[str]) -> Tokenizer:
+def save_vocabulary(folder: Path, special: Sequence[str]) -> Tokenizer:
     """A byte-level tokenizer: every byte, "th" and "the", and the `special` tokens. Left in `folder` as GPT-2's two files."""
     folder.mkdir(parents=True, exist_ok=True)
     pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "th", "the"]
