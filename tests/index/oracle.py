@@ -69,6 +69,15 @@ class Oracle:
                 found.append((point.id, float(similarity_qp.max(axis=1).sum())))
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))[: query.limit]
 
+    def is_clear(self, query: LaneQuery) -> bool:
+        """Whether rounding can't change which points a query's first stage chooses; equal scores are told apart by id."""
+        if query.prefetch is None:
+            return True
+        limit = query.prefetch.limit
+        first = self.query(replace(query.prefetch, limit=limit + 1, where=replace(query.where, lanes=(query.lane,))))
+        gap = first[limit - 1][1] - first[limit][1] if len(first) > limit else 1.0
+        return gap == 0 or gap > 2 * TOLERANCE
+
     def sparse_score(self, query: LaneQuery, vector: SparseVector) -> float:
         assert isinstance(query.vector, SparseVector)
         lanes = [point.vectors.get(query.lane) for point in self.passing(query.idf_over)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from docrag.errors import IndexFault
@@ -102,6 +102,7 @@ def two_stages(rng: np.random.Generator, limit: int, candidates: int, where: Whe
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 30), limit=st.integers(1, 12), candidates=st.integers(1, 20))
+@example(seed=377093, count=14, limit=3, candidates=4)  # the first stage's cut falls between scores closer than rounding
 def test_two_stages_are_the_best_of_the_first_scored_by_the_second(
     looking: Store, seed: int, count: int, limit: int, candidates: int
 ) -> None:
@@ -134,7 +135,8 @@ def test_two_stages_are_the_best_of_the_first_scored_by_the_second(
             LaneQuery(VISUAL, wide_rows(rng, 1), limit, replace(where, ids=tuple(point.id for point in points[::2]))),
         ]
         for found, query in zip(looking.query(queries), queries, strict=True):
-            agree(found, oracle.query(query))
+            if oracle.is_clear(query):
+                agree(found, oracle.query(query))
         for lanes in ((VISUAL,), (VISUAL, VISUAL_POOLED)):
             assert looking.count("pages", replace(where, lanes=lanes)) == len(oracle.passing(replace(where, lanes=lanes)))
 
