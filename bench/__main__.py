@@ -1,6 +1,6 @@
 """All benchmarks in turn, as one report: what `make bench` runs.
 
-    python -m bench [DATA] [--documents N] [--repeats 2] [--grow 3] [--kills 10] [--seed 0]
+    python -m bench [DATA] [--documents N] [--repeats 2] [--grow 3] [--kills 10] [--visual-pages 1000] [--seed 0]
 
 Prints the report and writes it to .bench/report.md, with all figures in .bench/report.json. Best run on a machine that does
 nothing else. Exit code 1 where a benchmark failed, or the killed ingest made another index.
@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import baselines, ingest, kill, library, machine, search
+from bench import baselines, context, ingest, kill, library, machine, search, visual_search
 from bench.common import ROOT, benchmark_data, documents_of, parser, questions_of
+from docrag.pipelines.tokens import parse_budget
 
 OUT = ROOT / ".bench"
 
@@ -28,6 +29,7 @@ def main() -> None:
     made.add_argument("--repeats", type=int, default=2, metavar="N", help="pairs of ingests that are timed")
     made.add_argument("--grow", type=int, default=3, metavar="N", help="times the library is made larger (1: leave out)")
     made.add_argument("--kills", type=int, default=10, metavar="N")
+    made.add_argument("--visual-pages", type=int, nargs="+", default=[1000], metavar="N", help="sizes for the visual search")
     made.add_argument("--seed", type=int, default=0)
     arguments = made.parse_args()
     OUT.mkdir(exist_ok=True)
@@ -75,7 +77,15 @@ def _parts(data: Path, documents: list[Path], arguments: Namespace) -> Iterator[
     yield "Search", lambda: search.measure(data, documents, kept), search.to_markdown
     questions = questions_of(data, documents)
     yield "Quote against simple rules", lambda: baselines.measure(questions, kept), baselines.to_markdown
+    budgets = {text: parse_budget(text) for text in context.BUDGETS}
+    yield "Evidence in the context", lambda: context.measure(questions, kept, "mmlongbench", budgets), context.to_markdown
+    yield "Visual search", lambda: _visual(data, documents, kept, arguments.visual_pages), visual_search.to_markdown
     yield "Killed and resumed", lambda: kill.measure(data, documents, arguments.kills, arguments.seed), kill.to_markdown
+
+
+def _visual(data: Path, documents: list[Path], index: Path, sizes: list[int]) -> dict[str, Any]:
+    vectors = visual_search.data_file(data, documents, index, visual_search.KEPT)
+    return {"sizes": [visual_search.measure(vectors, pages, visual_search.KEPT) for pages in sizes]}
 
 
 def _to_stdout(text: str) -> None:

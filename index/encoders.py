@@ -91,7 +91,8 @@ class MiniLM:
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` is, without the two that mark its ends."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)  # without offsets: a fifth less
+        return len(encoding.ids)
 
     def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int], list[int]]:
         windows: list[list[int]] = []
