@@ -22,7 +22,8 @@ from docrag.index.pooling import pool_page
 from docrag.index.records import LaneFingerprint
 from docrag.index.visual_encoder import QuestionVectors
 from docrag.pipelines.heatmap import draw_heatmap, make_heatmap
-from docrag.types import PageContent, PageVisual, PatchBlock, PatchLayout
+from docrag.types import PageContent
+from docrag.visual import PageVisual, PatchBlock, PatchLayout
 
 QUESTION = "operating profit of the Town Water segment in 2025"
 ROWS, COLUMNS, DIM = 30, 22, 384

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from docrag.errors import UsageError
 from docrag.eval.mmlongbench import Question
 from docrag.index.encoders import WINDOW_TOKENS, choose_precision, load_tokenizer
-from docrag.types import PageContent, PatchBlock
+from docrag.types import PageContent
+from docrag.visual import PatchBlock
 
 if TYPE_CHECKING:
     from docrag.client import Library

@@ -34,7 +34,7 @@ from docrag.index.edge import EdgeStore
 from docrag.index.pooling import DEFAULT, pool_page
 from docrag.index.store import VISUAL, LaneQuery, LaneSchema, Point, Quantization, visual_schema
 from docrag.pipelines.query_plan import PREFETCH
-from docrag.types import PatchBlock
+from docrag.visual import PatchBlock
 
 KEPT = ROOT / ".bench" / "visual"
 TOP = 10

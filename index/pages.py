@@ -10,18 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docrag.index.payload import Fields, failure_json, utf8
-from docrag.types import (
-    DocumentRef,
-    Failure,
-    PageContent,
-    PageRef,
-    PageVisual,
-    PatchBlock,
-    PatchLayout,
-    Region,
-    RegionKind,
-    TextSource,
-)
+from docrag.types import DocumentRef, Failure, PageContent, PageRef, Region, RegionKind, TextSource
+from docrag.visual import PageVisual, PatchBlock, PatchLayout
 
 BOX_UNITS_PER_PT = 4  # word boxes are kept in quarters of a point: 8 bytes a word, exact to 0.125 pt
 # What says how a page went, without the weight of its text and boxes.

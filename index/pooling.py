@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docrag.config import Pooling
-from docrag.types import PatchBlock
+from docrag.visual import PatchBlock
 
 DEFAULT: Pooling = "hierarchical"
 FACTOR = 14  # hierarchical: about as many vectors as rows and columns are, at 700 patches a page

@@ -19,7 +19,8 @@ from docrag.errors import ModelFault
 from docrag.index.records import LaneFingerprint
 from docrag.index.visual_geometry import Geometry, Size
 from docrag.index.visual_words import name_rows
-from docrag.types import Lacked, PatchBlock
+from docrag.types import Lacked
+from docrag.visual import PatchBlock
 
 # Vectors in a batch, padding counted: enough to keep the device's multipliers busy. Less where memory turns out short.
 BATCH_VECTORS = {"cuda": 32_768, "mps": 4_096, "cpu": 2_048}

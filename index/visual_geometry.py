@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docrag.errors import ModelFault
-from docrag.types import Box, PatchBlock
+from docrag.types import Box
+from docrag.visual import PatchBlock
 
 Size = tuple[int, int]
 _WIDEST = 190  # times as long as wide: Qwen's processor refuses 200

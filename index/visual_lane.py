@@ -44,7 +44,8 @@ from docrag.index.store import (
     visual_schema,
 )
 from docrag.index.summary import summarise
-from docrag.types import DocumentRef, Failure, PageRef, PageVisual, PatchLayout
+from docrag.types import DocumentRef, Failure, PageRef
+from docrag.visual import PageVisual, PatchLayout
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from docrag.ingest.guard import GuardedPool
 from docrag.ingest.read import page_failure
 from docrag.ingest.render import render_pixels
 from docrag.ingest.totals import Totals
-from docrag.types import DocumentRef, Failure, PageRef, PageVisual, PatchLayout
+from docrag.types import DocumentRef, Failure, PageRef
+from docrag.visual import PageVisual, PatchLayout
 
 # What is handed to the encoder together, which cuts it to what fits the device: some 80 pages on a GPU, which it prepares while
 # the ones before are computed; 5 on a CPU, where a page takes long and a kill should not cost many.

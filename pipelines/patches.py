@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from docrag.index.visual_encoder import QuestionVectors
 from docrag.pipelines.extract.terms import STOP
-from docrag.types import Box, PatchBlock, PatchLayout
+from docrag.types import Box
+from docrag.visual import PatchBlock, PatchLayout
 
 MAX_CELLS = 256  # a side: of a layout finer than any model's, the map is coarser
 HALF_WAY = 0.5  # the best place ends where the likeness has fallen half-way from its peak to the page's median

@@ -27,7 +27,8 @@ from docrag.ingest.guard import GuardedPool
 from docrag.ingest.render import render_pixels
 from docrag.ingest.stages import embedding_text, lane_fingerprints
 from docrag.sampling import spread, spread_pages
-from docrag.types import PageContent, PatchLayout, SparseVector, page_point_id
+from docrag.types import PageContent, SparseVector, page_point_id
+from docrag.visual import PatchLayout
 
 Seen = tuple[tuple[int, int], ImageVectors]
 

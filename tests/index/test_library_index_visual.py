@@ -23,7 +23,8 @@ from docrag.index.records import (
 from docrag.index.store import MAX_VECTOR_NUMBERS, LaneQuery, Point, Where, visual_pooled_schema, visual_schema
 from docrag.index.verify import verify
 from docrag.index.visual_lane import VisualProgress
-from docrag.types import Failure, PageRef, PageVisual, PatchBlock, PatchLayout
+from docrag.types import Failure, PageRef
+from docrag.visual import PageVisual, PatchBlock, PatchLayout
 
 DIM = 16
 MODEL = LaneFingerprint(

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from docrag.index.pooling import cluster_means, maxsim, pool_page
-from docrag.types import PatchBlock
+from docrag.visual import PatchBlock
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 

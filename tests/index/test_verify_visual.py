@@ -12,7 +12,8 @@ import pytest
 from docrag.index.records import LaneFingerprint, document_id
 from docrag.index.store import Point
 from docrag.index.verify import verify
-from docrag.types import PageRef, PageVisual, PatchBlock, PatchLayout
+from docrag.types import PageRef
+from docrag.visual import PageVisual, PatchBlock, PatchLayout
 
 MODEL = LaneFingerprint("visual", "org/model", "abc123", settings={"dim": 8, "pooling": "rows_columns"})
 

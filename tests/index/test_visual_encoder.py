@@ -18,7 +18,7 @@ from docrag.config import Precision
 from docrag.index.visual_attention import NAME, attend_packed
 from docrag.index.visual_encoder import ColEncoder, ImageFailure, ImageVectors
 from docrag.index.visual_models import open_visual
-from docrag.types import PatchLayout
+from docrag.visual import PatchLayout
 
 PAGES_PT = [(595, 842), (842, 595), (612, 612), (300, 1200), (2000, 180), (1, 1), (1, 5000), (9000, 2), (841.89, 595.28)]
 

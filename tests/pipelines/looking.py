@@ -20,19 +20,8 @@ from docrag.index.records import IndexSettings, LaneFingerprint, ReadSettings
 from docrag.index.visual_encoder import ImageFailure, ImageVectors, QuestionVectors
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.testing import HashEncoder
-from docrag.types import (
-    Box,
-    DocumentRef,
-    Failure,
-    PageContent,
-    PageRef,
-    PageVectors,
-    PageVisual,
-    PatchBlock,
-    PatchLayout,
-    Region,
-    Source,
-)
+from docrag.types import Box, DocumentRef, Failure, PageContent, PageRef, PageVectors, Region, Source
+from docrag.visual import PageVisual, PatchBlock, PatchLayout
 
 DIM = 64
 SIZE_PT = (600.0, 800.0)

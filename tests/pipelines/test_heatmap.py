@@ -11,7 +11,7 @@ from PIL import Image
 
 from docrag.pipelines.heatmap import COLUMNS, MAX_WORDS, WORD_WIDTH_PX, Heatmap, draw_heatmap, draw_words
 from docrag.pipelines.patches import box_of, map_words
-from docrag.types import PatchLayout
+from docrag.visual import PatchLayout
 from tests.pipelines.looking import WHOLE, asked, layout, look
 
 SIZE = (600.0, 800.0)

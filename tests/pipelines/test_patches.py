@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from docrag.index.visual_encoder import QuestionVectors
 from docrag.pipelines.patches import MAX_CELLS, best_box, map_words, patch_grid
-from docrag.types import PatchBlock, PatchLayout
+from docrag.visual import PatchBlock, PatchLayout
 from tests.pipelines.looking import WHOLE, asked, layout, look
 
 PAGE = (600.0, 800.0)

@@ -22,7 +22,8 @@ from docrag.pipelines.heatmap import make_heatmap, show_heatmap
 from docrag.pipelines.patches import patch_grid
 from docrag.pipelines.retrieve import rank_pages
 from docrag.testing import HashEncoder
-from docrag.types import PageRef, PageVisual, PatchLayout
+from docrag.types import PageRef
+from docrag.visual import PageVisual, PatchLayout
 from tests.pipelines.looking import SIZE_PT, Shelf
 
 QUESTION = "How many boats left the old harbour?"
