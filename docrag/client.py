@@ -31,6 +31,7 @@ from docrag.ingest.run_local import Encoders, IngestOptions, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.ingest.totals import Progress
 from docrag.pipelines.answering import Answering, reader_settings
+from docrag.pipelines.fuse import check_question
 from docrag.pipelines.protocols import OnText, Reader, ReaderSettings
 from docrag.pipelines.reader import open_reader
 from docrag.pipelines.retrieve import Explained, Ranking, best_pages, explain, rank_pages
@@ -189,6 +190,7 @@ class Library:
         drawing encrypted PDFs; `on_text` gets the answer's text as it is written. A reading that fails is an answer with
         outcome "failed". Raises as `search` does, and ReaderFault or ModelFault where the reader can't be used at all.
         """
+        check_question(question)  # before a reader is opened, which may be a model to load
         among = self._resolve(documents)
         with self.answering(reader, budget_tokens, password) as answering:
             return answering.ask(utf8(question), among, on_text=on_text)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from docrag.errors import UsageError
 from docrag.types import LaneScore
 
 # What a question says of the form of its answer is not what to look for: a sentence after the question mark ("? Round to two
@@ -62,6 +63,12 @@ class FusedPage:
         """The parts as fractions of the score; nothing where that is 0."""
         total = sum(self.parts.values())
         return {name: part / total for name, part in self.parts.items()} if total else {}
+
+
+def check_question(question: str) -> None:
+    """Raises UsageError where there is nothing to look for."""
+    if not question.strip():
+        raise UsageError("the question is empty", "ask something, as in: docrag ask 'What was the revenue in 2023?'")
 
 
 def question_text(question: str) -> str:

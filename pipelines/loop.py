@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from docrag.errors import ContextTooLarge, IndexDamaged, ReaderBlind, ReaderError, ReaderFault, UsageError
 from docrag.pipelines.drawing import Drawn
+from docrag.pipelines.fuse import check_question
 from docrag.pipelines.protocols import Framing, Navigator, OnText, Reader, Sampler
 from docrag.pipelines.reading import failed_reading
 from docrag.pipelines.samples import choose_sample
@@ -111,8 +112,7 @@ def interleave(*ranked: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _check(reader: Reader, question: str, settings: LoopSettings) -> None:
-    if not question.strip():
-        raise UsageError("the question is empty", "ask something, as in: docrag ask 'What was the revenue in 2023?'")
+    check_question(question)
     if settings.samples > 1 and not isinstance(reader, Sampler):
         raise UsageError(f"{settings.reader} reads the same each time", "leave --samples out, or take a model as reader")
     if settings.navigate_tokens and not isinstance(reader, Navigator):

@@ -15,7 +15,7 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.records import VISUAL_STAGES, DocumentRecord
 from docrag.index.store import VISUAL, ScoredPoint
 from docrag.index.visual_encoder import VisualEncoder
-from docrag.pipelines.fuse import FusedPage, best_of, fuse, question_text
+from docrag.pipelines.fuse import FusedPage, best_of, check_question, fuse, question_text
 from docrag.pipelines.patches import best_box
 from docrag.pipelines.query_plan import STATEMENTS, EncodedQuestion, QueryPlan, Scope, plan_queries
 from docrag.pipelines.references import find_references, resolve
@@ -67,8 +67,7 @@ def rank_pages(
     searched. Raises UsageError on an empty question.
     """
     begin = time.perf_counter()
-    if not question.strip():
-        raise UsageError("the question is empty", "ask something, as in: docrag ask 'What was the revenue in 2023?'")
+    check_question(question)
     text = question_text(question[:QUESTION_CHARACTERS])
     seen = visual.encode_question(text) if visual is not None and index.visual is not None else None
     encoded = EncodedQuestion(text, encoder.encode([text]), seen)
