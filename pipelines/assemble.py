@@ -51,7 +51,9 @@ class _Way:
     why: str
 
 
-def assemble(candidates: Sequence[Evidence], rule: TokenRule, budget: int, focus: Mapping[str, Box] | None = None) -> Context:
+def assemble(
+    candidates: Sequence[Evidence], rule: TokenRule | None, budget: int, focus: Mapping[str, Box] | None = None
+) -> Context:
     """A context of at most `budget` tokens from `candidates`, best first; a page given twice, or nearly so, is shown once.
 
     Documents stand by their best page, pages in order, each behind its marker; `why` of a part says why it is there. `focus`

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docrag.config import Config, Pooling
+from docrag.config import Config
 from docrag.doctor.check import Check, look
 from docrag.errors import IndexDamaged, PdfError
 from docrag.index.bm25 import encode_page
@@ -46,7 +46,10 @@ LEAST_POOLED = 0.99  # of stored vectors pooled again: nothing but rounding lies
 _TIE = 5e-3  # scores of float16 vectors of length 1 that are as good as equal
 _GOLDEN_ROWS = 32  # of a page's visual vectors, asked as a question
 _VERIFY = "`docrag verify` says what; `docrag verify --repair`, then ingest again"
-_VISUAL = "use the model and the versions that it was made with, or make the lane anew: `--visual none`, then `--visual MODEL`"
+_VISUAL = (
+    "use the model and the versions that it was made with, or make the lane anew: `docrag delete --visual`, then"
+    " `docrag ingest --visual MODEL`"
+)
 _ENCODER = "install the versions that docrag requires (`make setup`); if they are, ingest into a new index"
 
 
@@ -302,8 +305,7 @@ def _check_pooled(
     layouts: dict[str, PatchLayout],
 ) -> Check:
     """Pool the stored vectors again: the first stage must search what they pool to."""
-    lane = index.visual
-    method: Pooling = "hierarchical" if lane is not None and lane.settings.get("pooling") == "hierarchical" else "rows_columns"
+    method = index.pooling
     ids = [content.page.point_id for content in contents if content.page.point_id in stored]
     pooled = index.lane_vectors(ids, VISUAL_POOLED)
     bad = 0
