@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from docrag.index.pooling import FACTOR
+from docrag.pipelines.query_plan import PREFETCH
+
 Kind = Literal["measured", "published", "derived", "assumed"]
 
 
@@ -157,7 +160,7 @@ MAXSIM_BINARY = Figure(
     "MaxSim, binary", 18e9, "multiply-adds/s a core", "measured", "Edge 0.9, 6,000 pages x 54 vectors of 128"
 )
 TURBO_BITS = Figure("TurboQuant", 4, "bits a number", "measured", "Qdrant; 3.7 kB a page of 54 x 128 with what goes beside")
-RESCORED = Figure("pages rescored", 200, "pages", "measured", "bench/visual_search.py: the prefetch that docrag asks")
+RESCORED = Figure("pages rescored", PREFETCH, "pages", "measured", "bench/visual_search.py: the prefetch that docrag asks")
 RECALL = Figure(
     "two stages against exact",
     0.987,
@@ -204,8 +207,11 @@ CPU_FIGURES = (CPU_FLOPS,)
 CLUSTER_FIGURES = (NODE_MEMORY, NODE_DISK, NODE_CORES, COPIES, CLUSTER_LEAST)
 
 
-def _family(name: str, pattern: str, types: str, vectors: Figure, pooled: int, dim: int, size: tuple[float, float]) -> Family:
-    made = Figure("pooled vectors", pooled, "vectors a page", "derived", f"{name}: a fourteenth of its patches, and the prompt")
+def _family(name: str, pattern: str, types: str, vectors: Figure, prompt: int, dim: int, size: tuple[float, float]) -> Family:
+    """`prompt`: how many of its vectors are of no patch, and are kept as they are."""
+    pooled = round((vectors.value - prompt) / FACTOR + prompt)
+    source = f"{name}: one of {FACTOR} patches, and the {prompt} vectors of its prompt"
+    made = Figure("pooled vectors", pooled, "vectors a page", "derived", source)
     return Family(name, re.compile(pattern), frozenset(types.split()), vectors, made, dim, *size)
 
 
@@ -221,56 +227,56 @@ FAMILIES = (
         r"colqwen-?3[._]5",
         "colqwen3_5 qwen3_5",
         _vectors(1_280, 700, 1_300, "assumed", "ColQwen3.5: 1,280 visual tokens at most"),
-        *(85, 320, (4.5e9, 1.5e13)),
+        *(11, 320, (4.5e9, 1.5e13)),
     ),
     _family(
         "ColQwen3",
         r"colqwen-?3",
         "colqwen3 qwen3_vl",
         _vectors(1_280, 700, 1_300, "assumed", "ColQwen3: 1,280 visual tokens at most"),
-        *(85, 320, (4.4e9, 1.5e13)),
+        *(11, 320, (4.4e9, 1.5e13)),
     ),
     _family(
         "ColQwen2.5",
         r"colqwen-?2[._]5",
         "colqwen2_5 qwen2_5_vl",
         _vectors(750, 690, 785, "published", "ColQwen2.5: 768 visual tokens at most, about 700 a page"),
-        *(67, 128, (3.8e9, 8.2e12)),
+        *(11, 128, (3.8e9, 8.2e12)),
     ),
     _family(
         "ColQwen2",
         r"colqwen-?2|colqwen",
         "colqwen2 qwen2_vl",
         _vectors(750, 690, 785, "published", "ColQwen2: 768 visual tokens at most, about 700 a page"),
-        *(67, 128, (2.2e9, 6.4e12)),
+        *(11, 128, (2.2e9, 6.4e12)),
     ),
     _family(
         "ColIdefics3/ColSmol",
         r"colsmol|colidefics",
         "colidefics3 idefics3",
         _vectors(880, 600, 1_150, "derived", f"ColSmol: {_TILED}"),
-        *(115, 128, (0.5e9, 3.1e12)),
+        *(48, 128, (0.5e9, 3.1e12)),
     ),
     _family(
         "ColModernVBERT",
         r"modernvbert",
         "colmodernvbert modernvbert",
         _vectors(880, 600, 1_150, "derived", f"ColModernVBERT: {_TILED}"),
-        *(115, 128, (0.25e9, 2.8e12)),
+        *(48, 128, (0.25e9, 2.8e12)),
     ),
     _family(
         "ColGemma3",
         r"colgemma|gemma-?3",
         "colgemma3 gemma3",
         _vectors(275, 270, 280, "derived", "ColGemma3: 256 visual tokens a page and the prompt's"),
-        *(46, 128, (4.3e9, 5.6e12)),
+        *(19, 128, (4.3e9, 5.6e12)),
     ),
     _family(
         "ColPali",
         r"colpali|paligemma",
         "colpali paligemma",
         _vectors(1_030, 1_030, 1_030, "published", "ColPali: 1,024 patches and 6 of the prompt"),
-        *(70, 128, (2.9e9, 6.0e12)),
+        *(6, 128, (2.9e9, 6.0e12)),
     ),
 )
 UNKNOWN = _family(
@@ -278,5 +284,5 @@ UNKNOWN = _family(
     r"",
     "",
     _vectors(1_280, 260, 1_300, "assumed", "a model that docrag does not know: as large as the largest family"),
-    *(85, 320, (4.5e9, 1.5e13)),
+    *(11, 320, (4.5e9, 1.5e13)),
 )
