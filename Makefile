@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
 LINKS := ingest index pipelines eval
 
-.PHONY: setup demo test check bench lock tesseract clean
+.PHONY: setup demo test check bench lock tesseract chromium clean
 
 setup: .venv/.installed tesseract
 
@@ -25,10 +25,19 @@ tesseract:
 	  else echo "no root here: to have scanned pages read, run: sudo apt-get install tesseract-ocr" >&2; fi; } \
 	  || echo "Tesseract could not be installed: scanned pages will be counted as unread" >&2
 
+# The report is tested in a real browser. Where there is none those tests say so and are skipped.
+chromium:
+	@command -v chromium >/dev/null || { \
+	  if ! command -v apt-get >/dev/null; then echo "no apt-get here: install Chromium yourself to have the report tested" >&2; \
+	  elif [ "$$(id -u)" = 0 ]; then (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null; \
+	  elif sudo -n true 2>/dev/null; then (sudo apt-get update -qq && sudo apt-get install -y -qq chromium) >/dev/null; \
+	  else echo "no root here: to have the report tested in a browser, run: sudo apt-get install chromium" >&2; fi; } \
+	  || echo "Chromium could not be installed: the report is not tested in a browser" >&2
+
 demo: setup
 	@$(BIN)/docrag demo --out demo-out
 
-test: setup
+test: setup chromium
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup

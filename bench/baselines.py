@@ -19,8 +19,8 @@ import numpy as np
 from bench.common import benchmark_data, documents_of, parser, questions_of, table
 from docrag.eval.intervals import Columns, Interval, bootstrap, safe_divide
 from docrag.eval.mmlongbench import Question
-from docrag.eval.predictions import to_item
 from docrag.eval.scoring import FAIL_TO_ANSWER, Scores, score_predictions
+from docrag.eval.submissions import to_item
 from docrag.types import NOT_ANSWERABLE
 
 if TYPE_CHECKING:

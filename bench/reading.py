@@ -23,8 +23,9 @@ import numpy as np
 from bench.common import table
 from docrag.errors import UsageError
 from docrag.eval.intervals import Columns, Interval, bootstrap
-from docrag.eval.predictions import Prediction, load_items, read_predictions
+from docrag.eval.predictions import Prediction, read_predictions
 from docrag.eval.scoring import ScoredItem, Scores, score_predictions
+from docrag.eval.submissions import load_items
 from docrag.eval.summary import flatten
 from docrag.pipelines.loop import add_usage, cost
 

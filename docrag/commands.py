@@ -164,8 +164,8 @@ def _eval(arguments: argparse.Namespace) -> Result:
 
 def _score(arguments: argparse.Namespace) -> Result:
     from docrag.eval.mmlongbench import load_questions
-    from docrag.eval.predictions import load_items
     from docrag.eval.scoring import score_predictions
+    from docrag.eval.submissions import load_items
 
     gold = load_questions(Path(arguments.questions)) if arguments.questions else None
     scores = score_predictions(load_items(Path(arguments.predictions), gold))

@@ -10,9 +10,10 @@ import numpy as np
 
 from docrag.eval.intervals import Columns, Interval, bootstrap, mean_interval, safe_divide
 from docrag.eval.mmlongbench import Question
-from docrag.eval.predictions import Prediction, to_item
+from docrag.eval.predictions import Prediction
 from docrag.eval.retrieval import METRICS, RECALL_DEPTHS, Ranking, RetrievalScores, Scope, relevant_pages, score_rankings
 from docrag.eval.scoring import Group, ScoredItem, Scores, score_predictions
+from docrag.eval.submissions import to_item
 from docrag.pipelines.loop import add_usage, cost
 
 

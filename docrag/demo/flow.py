@@ -14,8 +14,8 @@ from docrag.client import Library
 from docrag.demo.questions import SHOWCASE, DemoQuestion, write_questions
 from docrag.demo.report import DemoAnswer, describe_hit, write_report
 from docrag.errors import EnvironmentFault, UsageError
-from docrag.eval.predictions import load_items
 from docrag.eval.scoring import score_predictions
+from docrag.eval.submissions import load_items
 from docrag.eval.summary import Summary
 from docrag.types import Answer, IngestReport
 

@@ -18,9 +18,10 @@ import pytest
 import docrag
 from docrag.errors import EnvironmentFault, UsageError
 from docrag.eval.mmlongbench import Question, question_ids
-from docrag.eval.predictions import Prediction, load_items, read_predictions
+from docrag.eval.predictions import Prediction, read_predictions
 from docrag.eval.run import RunConfig, git_commit, run_benchmark
 from docrag.eval.scoring import score_predictions
+from docrag.eval.submissions import load_items
 from docrag.eval.summary import Summary
 from docrag.types import NOT_ANSWERABLE, Citation
 

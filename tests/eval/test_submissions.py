@@ -10,8 +10,9 @@ import pytest
 
 from docrag.errors import UsageError
 from docrag.eval.mmlongbench import Question, load_questions
-from docrag.eval.predictions import Prediction, load_items
+from docrag.eval.predictions import Prediction
 from docrag.eval.scoring import score_predictions
+from docrag.eval.submissions import load_items
 
 LINE: dict[str, Any] = {
     "doc_id": "orchard.pdf",
