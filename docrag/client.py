@@ -25,9 +25,10 @@ from docrag.index.records import ReadSettings as StoredReadSettings
 from docrag.index.verify import VerifyReport, verify
 from docrag.index.visual_encoder import VisualEncoder
 from docrag.ingest.guard import GuardedPool
+from docrag.ingest.ledger import IngestOptions
 from docrag.ingest.read import ReadSettings
 from docrag.ingest.render import render_page
-from docrag.ingest.run_local import Encoders, IngestOptions, ingest
+from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.ingest.totals import Progress
 from docrag.pipelines.answering import Answering, reader_settings

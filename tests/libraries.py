@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from docrag.config import Config
 from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings, ReadSettings
-from docrag.ingest.run_local import Encoders, IngestOptions, ingest
+from docrag.ingest.ledger import IngestOptions
+from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.testing import HashEncoder
 from docrag.types import IngestReport

@@ -22,8 +22,9 @@ from docrag.index.edge import RESERVE_BYTES
 from docrag.index.library_index import LibraryIndex
 from docrag.index.records import document_id, source_id
 from docrag.index.store import Point
+from docrag.ingest.ledger import IngestOptions
 from docrag.ingest.ocr import tesseract_available
-from docrag.ingest.run_local import Encoders, IngestOptions, ingest
+from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.pipelines.retrieve import search
 from docrag.testing import HashEncoder

@@ -17,8 +17,9 @@ from docrag.index.library_index import LibraryIndex, of_document
 from docrag.index.verify import verify
 from docrag.index.visual_encoder import ImageFailure, ImageVectors, QuestionVectors, VisualEncoder
 from docrag.index.visual_models import open_visual
+from docrag.ingest.ledger import IngestOptions
 from docrag.ingest.render import render_pixels
-from docrag.ingest.run_local import Encoders, IngestOptions, ingest
+from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.run_visual import CPU_BATCH_VECTORS
 from docrag.testing import HashEncoder
 from docrag.types import IngestReport
