@@ -82,6 +82,11 @@ class BlobStore:
             part.rename(local)
         return local
 
+    def release(self, sha256: str) -> None:
+        """Delete the local copy of a remote blob; no error where there is none."""
+        if self._cache is not None:
+            (Path(self._cache.name) / f"{sha256}.pdf").unlink(missing_ok=True)
+
     def exists(self, sha256: str) -> bool:
         with _translated(self.url):
             return bool(self._fs.exists(self._path(sha256)))

@@ -33,12 +33,16 @@ class IngestOptions:
 
 @dataclass(slots=True)
 class _Opened:
-    """A document whose pages are being read: which of them, which are not written yet, and the files that hold it."""
+    """A document whose pages are being read: which of them, and the files that hold it.
+
+    `waiting` are those of the pages that are not written yet, `by_ocr` those that were written and read by OCR.
+    """
 
     document: DocumentRef
     sources: list[SourceFile]
     fresh: frozenset[int]
-    waiting: set[int] = field(default_factory=set[int])
+    waiting: set[int]
+    by_ocr: set[int] = field(default_factory=set[int])
 
 
 class Ledger:
@@ -97,16 +101,24 @@ class Ledger:
         self.totals.fail(failure, source.size)
 
     def note_read(self, document: DocumentRef, pages: int) -> None:
-        """Count pages of an open document that were read, for the progress."""
-        self.totals.read(pages, pages / document.pages, self._open[document.sha256].sources[0].size)
+        """Count pages of a document that were read, for the progress."""
+        opened = self._open.get(document.sha256)
+        if opened is not None:
+            self.totals.read(pages, pages / document.pages, opened.sources[0].size)
 
-    def note_written(self, pages: Collection[PageRef]) -> None:
-        """Complete the documents that have all their pages written now."""
+    def note_written(self, pages: Collection[PageRef], by_ocr: Collection[PageRef] = ()) -> list[DocumentRef]:
+        """Note pages that are written, some of them read by OCR; the documents that wait for no more, and can be committed.
+
+        Noting a page twice is no error: a write that was cut off may be done again.
+        """
+        for page in by_ocr:
+            if page.document.sha256 in self._open:
+                self._open[page.document.sha256].by_ocr.add(page.page_index)
         for page in pages:
-            opened = self._open[page.document.sha256]
-            opened.waiting.discard(page.page_index)
-            if not opened.waiting:
-                self.finish(self._index.commit_document(opened.document))
+            if page.document.sha256 in self._open:
+                self._open[page.document.sha256].waiting.discard(page.page_index)
+        touched = {page.document.sha256: page.document for page in pages if page.document.sha256 in self._open}
+        return [document for sha256, document in touched.items() if not self._open[sha256].waiting]
 
     def finish(self, record: DocumentRecord) -> None:
         """Name and count a document whose record is written; no error where that was done."""
@@ -116,6 +128,7 @@ class Ledger:
         for source in opened.sources:
             self._name(source, opened.document.sha256)
         first, *others = opened.sources
+        self.totals.ocr += len(opened.by_ocr)
         self.totals.finish(record, opened.fresh, first.name)
         for source in others:  # the same bytes under other names
             self.totals.skip(record, source.name, source.size)

@@ -180,10 +180,12 @@ class _Run:
             self._encoder = self._encoder or self._encoders.text()
             vectors = encode_pages(contents, self._encoder)
             self._index.write_pages(list(zip(contents, vectors, strict=True)))
-            self._ledger.totals.ocr += sum(content.text_source == "ocr" for content in contents)
         if failures:
             self._index.write_failures(failures)
-        self._ledger.note_written([*(content.page for content in contents), *(place for place, _ in failures)])
+        written = [*(content.page for content in contents), *(place for place, _ in failures)]
+        by_ocr = [content.page for content in contents if content.text_source == "ocr"]
+        for document in self._ledger.note_written(written, by_ocr):
+            self._ledger.finish(self._index.commit_document(document))
         self._tell()
 
     def _tell(self) -> None:
