@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.common import benchmark_data, documents_of, parser, questions_of, table
-from docrag.eval.intervals import Columns, Interval, bootstrap, safe_divide
-from docrag.eval.mmlongbench import Question
+from docrag.eval.intervals import Columns, Interval, Resampling, safe_divide
+from docrag.eval.questions import Question
 from docrag.eval.scoring import FAIL_TO_ANSWER, Scores, score_predictions
 from docrag.eval.submissions import to_item
 from docrag.types import NOT_ANSWERABLE
@@ -103,11 +103,11 @@ def _rows(scores: Scores) -> Columns:
 
 
 def _figures(rows: Columns, scores: Scores, ours: Columns, documents: Sequence[str]) -> dict[str, Any]:
-    gain = bootstrap(np.hstack([ours, rows]), documents, lambda sums: _mean_of(sums[:, :4]) - _mean_of(sums[:, 4:]))
+    gain = Resampling(documents).gain(np.hstack([ours, rows]), lambda sums: _mean_of(sums[:, :4]) - _mean_of(sums[:, 4:]))
     return {
         "answerable": scores.answerable.accuracy,
         "unanswerable": scores.unanswerable.accuracy,
-        "mean": _interval(bootstrap(rows, documents, _mean_of), float(_mean_of(rows.sum(axis=0, keepdims=True))[0])),
+        "mean": _interval(Resampling(documents).fraction(rows, _mean_of), float(_mean_of(rows.sum(axis=0, keepdims=True))[0])),
         "quote_gains": _interval(gain, None),
         "accuracy": scores.accuracy,
         "f1": scores.f1,

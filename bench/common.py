@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 
 from docrag.errors import UsageError
-from docrag.eval.mmlongbench import Question, load_questions
+from docrag.eval.benchmarks.mmlongbench import load as load_questions
+from docrag.eval.questions import Question
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_S = 1.0  # adding up the memory of five processes takes some 20 ms of a core

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.common import DOCRAG, ROOT, benchmark_data, documents_of, parser, questions_of, run_alone, table
-from docrag.eval.mmlongbench import Question
+from docrag.eval.questions import Question
 
 if TYPE_CHECKING:
     from docrag.client import Library

@@ -30,7 +30,7 @@ from bench.common import (
     run_alone,
     table,
 )
-from docrag.eval.mmlongbench import Question
+from docrag.eval.questions import Question
 
 if TYPE_CHECKING:
     from docrag.client import Library

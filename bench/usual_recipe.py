@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import benchmark_data, documents_of, parser, questions_of
-from docrag.eval.mmlongbench import Question
+from docrag.eval.questions import Question
 
 CHUNK_CHARACTERS, CHUNK_EVERY = 1000, 800
 DEPTHS = (1, 3, 5, 10)

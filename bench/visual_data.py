@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docrag.errors import UsageError
-from docrag.eval.mmlongbench import Question
+from docrag.eval.questions import Question
 from docrag.index.encoders import WINDOW_TOKENS, choose_precision, load_tokenizer
 from docrag.types import PageContent
 from docrag.visual import PatchBlock

@@ -68,6 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_library_commands(commands)
     _add_eval(commands)
     _add_score(commands)
+    _add_extract(commands)
+    _add_report(commands)
     _add_plan(commands)
     _add_doctor(commands)
     return parser
@@ -173,14 +175,24 @@ def _add_library_commands(commands: Any) -> None:
 
 def _add_eval(commands: Any) -> None:
     parser = _command(commands, "eval", "run a benchmark's questions and score the answers")
-    parser.add_argument("benchmark", choices=("mmlongbench-doc",))
-    parser.add_argument("--data", required=True, metavar="DIR_OR_FILE", help="the benchmark's folder, or its samples.json")
+    parser.add_argument(
+        "benchmark",
+        choices=("mmlongbench-doc", "questions", "needles"),
+        help="the published one, a file of your own questions, or sentences of the library's pages among other pages",
+    )
+    parser.add_argument("--data", metavar="DIR_OR_FILE", help="the benchmark's folder or file (not for needles)")
     _add_reader(parser)
     parser.add_argument(
         "--scope", choices=("document", "library"), default="document", help="what is ranked (default: document)"
     )
     parser.add_argument("--retrieval-only", action="store_true", help="rank pages, ask nobody")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
+    parser.add_argument("--lengths", default="8k,32k", metavar="L,L", help="for needles: tokens to read (default: 8k,32k)")
+    parser.add_argument("--count", type=int, default=20, metavar="N", help="for needles: how many a length (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="for needles: which are drawn (default: 0)")
+    parser.add_argument(
+        "--concurrency", type=int, default=0, metavar="N", help="questions in flight (default: 4 where a server reads, else 1)"
+    )
     _add_visual(parser, _OWN_MODEL)
     parser.add_argument("--out", default="run", metavar="RUN_DIR", help="the run's folder (default: run)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN_DIR")
@@ -190,6 +202,26 @@ def _add_score(commands: Any) -> None:
     parser = _command(commands, "score", "score predictions made by anything", index=False)
     parser.add_argument("predictions", metavar="PREDICTIONS.jsonl")
     parser.add_argument("--questions", metavar="GOLD", help="the benchmark's questions: what is missing counts as wrong")
+
+
+def _add_extract(commands: Any) -> None:
+    parser = _command(commands, "extract", "take the short answers out of free-form responses", index=False)
+    parser.add_argument("responses", metavar="RESPONSES.jsonl", help="a question and its response a line")
+    parser.add_argument("--extractor", default="rules", metavar="E", help="rules (the default), or a model as openai:MODEL")
+    parser.add_argument("--out", metavar="PREDICTIONS.jsonl", help="where the lines go, with their predictions")
+    parser.add_argument("--compare", metavar="E", help="write nothing; tell how far another extractor agrees")
+    parser.add_argument("--base-url", metavar="U", help="an OpenAI-compatible server's address, for openai:MODEL")
+    parser.add_argument("--cache", metavar="FILE", help="keep what models answer, and don't pay for the same twice")
+    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="responses in flight (default: 1)")
+
+
+def _add_report(commands: Any) -> None:
+    parser = _command(commands, "report", "write the figures of runs as one page to look at", index=False)
+    parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="with several, the others are compared with the first")
+    parser.add_argument("--out", metavar="DIR", help="where it goes (default: report in the first run's folder)")
+    parser.add_argument("--index", metavar="I", help="the library to draw pages from (default: the run's own)")
+    parser.add_argument("--no-pictures", action="store_true", help="leave the pictures of pages out")
+    parser.add_argument("--password", metavar="P", help="to draw pages of encrypted PDFs; better given as DOCRAG_PASSWORD")
 
 
 def _add_plan(commands: Any) -> None:

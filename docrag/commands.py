@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from docrag import output
 from docrag.client import Library
+from docrag.command_parts import Result, ingest_bar, password, reader_settings, visual_settings
+from docrag.commands_eval import run_eval, run_extract, run_report, run_score
 from docrag.errors import UsageError
 from docrag.ingest.sources import STDIN, read_names
-from docrag.ingest.totals import Progress
-from docrag.pipelines.tokens import parse_budget
-
-Result = tuple[Mapping[str, Any], str, int]
-"""What a command gives: its JSON, its text, its exit code."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,10 +29,10 @@ def _ingest(arguments: argparse.Namespace) -> Result:
         sources += read_names(sys.stdin.buffer) if source == STDIN else [source]
     names = ("ocr", "lang", "workers", "visual", "device", "pooling", "quantization")
     settings = {name: getattr(arguments, name) for name in names}
-    with Library(arguments.index, blobs=arguments.blobs, **settings) as library, _ingest_bar() as progress:
+    with Library(arguments.index, blobs=arguments.blobs, **settings) as library, ingest_bar() as progress:
         report = library.ingest(
             sources,
-            password=_password(arguments),
+            password=password(arguments),
             checksum=arguments.checksum,
             prune=arguments.prune,
             progress=progress,
@@ -50,7 +44,7 @@ def _ingest(arguments: argparse.Namespace) -> Result:
 def _search(arguments: argparse.Namespace) -> Result:
     import time
 
-    with Library(arguments.index, **_visual(arguments)) as library:
+    with Library(arguments.index, **visual_settings(arguments)) as library:
         _ = library.index, library.encoder, library.visual  # opened and loaded before the clock starts
         begin = time.perf_counter()
         found = library.explain(arguments.question, arguments.doc, arguments.k)
@@ -70,9 +64,9 @@ def _ask(arguments: argparse.Namespace) -> Result:
         sys.stdout.flush()
 
     is_watched = sys.stdout.isatty() and not arguments.json
-    with Library(arguments.index, k=arguments.k, **_reader(arguments), **_visual(arguments)) as library:
+    with Library(arguments.index, k=arguments.k, **reader_settings(arguments), **visual_settings(arguments)) as library:
         answer = library.ask(
-            arguments.question, arguments.doc, password=_password(arguments), on_text=hear if is_watched else None
+            arguments.question, arguments.doc, password=password(arguments), on_text=hear if is_watched else None
         )
     text = output.answer_text(answer)
     if heard:  # the answer's text stands there already, or another one that did not last
@@ -93,7 +87,7 @@ def _list(arguments: argparse.Namespace) -> Result:
 def _show(arguments: argparse.Namespace) -> Result:
     if arguments.question and not arguments.out:
         raise UsageError("--question draws on a page", "say where to with --out FILE.png")
-    with Library(arguments.index, **_visual(arguments)) as library:
+    with Library(arguments.index, **visual_settings(arguments)) as library:
         if arguments.page is None:
             if arguments.out:
                 raise UsageError("--out draws one page", "say which with --page N")
@@ -119,10 +113,10 @@ def _show(arguments: argparse.Namespace) -> Result:
 
 
 def _picture(library: Library, arguments: argparse.Namespace) -> bytes:
-    place, password = (arguments.document, arguments.page), _password(arguments)
+    place, key = (arguments.document, arguments.page), password(arguments)
     if arguments.question is None:
-        return library.page_image(*place, password=password)
-    return library.heatmap(*place, arguments.question, by_word=arguments.by_word, password=password)
+        return library.page_image(*place, password=key)
+    return library.heatmap(*place, arguments.question, by_word=arguments.by_word, password=key)
 
 
 def _show_document(library: Library, name: str) -> Result:
@@ -149,33 +143,6 @@ def _verify(arguments: argparse.Namespace) -> Result:
     return report.to_json(), output.verify_text(report), 1 if report.damages else 0
 
 
-def _eval(arguments: argparse.Namespace) -> Result:
-    from docrag.benchmark import BenchmarkOptions, evaluate
-    from docrag.eval.predictions import read_predictions
-
-    password = _password(arguments)
-    options = BenchmarkOptions(arguments.scope, arguments.retrieval_only, arguments.limit, arguments.resume, password)
-    run_dir = Path(arguments.out)
-    with Library(arguments.index, **_reader(arguments), **_visual(arguments)) as library, _bar("questions") as progress:
-        summary = evaluate(library, Path(arguments.data), run_dir, options, progress)
-    failed = any(prediction.outcome == "failed" for prediction in read_predictions(run_dir / "predictions.jsonl"))
-    return summary.to_json(), f"{summary.to_markdown()}\n{run_dir / 'summary.md'}", 1 if failed else 0
-
-
-def _score(arguments: argparse.Namespace) -> Result:
-    from docrag.eval.mmlongbench import load_questions
-    from docrag.eval.scoring import score_predictions
-    from docrag.eval.submissions import load_items
-
-    gold = load_questions(Path(arguments.questions)) if arguments.questions else None
-    scores = score_predictions(load_items(Path(arguments.predictions), gold))
-    figures = scores.to_json()
-    lines = [f"{name}: {value}" for name, value in figures.items() if not isinstance(value, list | dict)]
-    if gold is None:
-        lines.append("coverage unknown: name the benchmark's questions with --questions to count what is missing as wrong")
-    return figures, "\n".join(lines), 0
-
-
 def _plan(arguments: argparse.Namespace) -> Result:
     from docrag.plan.estimate import make_plan
 
@@ -186,7 +153,7 @@ def _plan(arguments: argparse.Namespace) -> Result:
 def _doctor(arguments: argparse.Namespace) -> Result:
     from docrag.doctor.examine import examine
 
-    report = examine(arguments.index, _password(arguments))
+    report = examine(arguments.index, password(arguments))
     return report.to_json(), report.to_text(), report.exit_code
 
 
@@ -212,63 +179,6 @@ def _to_stderr(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def _visual(arguments: argparse.Namespace) -> dict[str, str | None]:
-    return {"visual": arguments.visual, "device": arguments.device}
-
-
-def _reader(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "reader": arguments.reader,
-        "base_url": arguments.base_url,
-        "budget_tokens": None if arguments.budget is None else parse_budget(arguments.budget),
-        "navigate": arguments.navigate,
-        "samples": arguments.samples,
-        "reader_cache": arguments.cache,
-    }
-
-
-def _password(arguments: argparse.Namespace) -> str | None:
-    return arguments.password or os.environ.get("DOCRAG_PASSWORD")
-
-
-_DONE = {"read": "read", "look": "looked at"}
-
-
-@contextmanager
-def _ingest_bar() -> Generator[Callable[[Progress], None]]:
-    """A bar on stderr: documents, pages, pages/s, time left; for the visual lane it starts anew."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {"read": bar.add_task("looking for files", total=None)}
-
-        def show(progress: Progress) -> None:
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task("", total=None)
-            task = tasks[progress.stage]
-            elapsed = bar.tasks[task].elapsed or 0.0
-            rate = f"{progress.pages_done / elapsed:.1f} pages/s" if elapsed > 1 else ""
-            documents = f"{progress.documents_done}/{progress.documents_total} documents"
-            told = f"{documents}, {progress.pages_done} pages {_DONE[progress.stage]}"
-            told += f" by {progress.encoder} {rate}" if progress.encoder else f" {rate}"
-            bar.update(task, description=told, total=progress.total or None, completed=progress.done)
-
-        yield show
-
-
-@contextmanager
-def _bar(what: str) -> Generator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], Result]] = {
     "demo": _demo,
     "ingest": _ingest,
@@ -278,8 +188,10 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], Result]] = {
     "show": _show,
     "delete": _delete,
     "verify": _verify,
-    "eval": _eval,
-    "score": _score,
+    "eval": run_eval,
+    "score": run_score,
+    "extract": run_extract,
+    "report": run_report,
     "plan": _plan,
     "doctor": _doctor,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, cast
 
 from docrag.errors import UsageError
 from docrag.eval.scoring import ANSWER_FORMATS, AnswerFormat, Value, read_literal
+
+_LINES_HINT = "a file with one object a line ends in .jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,13 @@ class Entry:
             raise self.fault(name, f"must be a string, a number or a list of such, got {_shown(value)}")
         return cast(Value, value)
 
+    def any_value(self, name: str) -> Value:
+        """Anything but null."""
+        value = self.required(name)
+        if value is None:
+            raise self.fault(name, "is null")
+        return value
+
     def answer_format(self) -> AnswerFormat:
         value = self.required("answer_format")
         if value not in ANSWER_FORMATS:
@@ -84,12 +94,7 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
 
     Raises UsageError where the file is missing, unreadable, empty or torn, or an entry is no object.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    text = _read_text(path)
     if path.suffix == ".jsonl":
         # Not splitlines(): U+2028 may stand inside a string.
         lines = [(f"{path}, line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -101,6 +106,20 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     return tuple(_entry(where, value) for where, value in entries)
 
 
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        looks_like = "UTF-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "Latin-1 or the like"
+        hint = f"it looks like {looks_like}: save it as UTF-8"
+        raise UsageError(f"{path}, line {line}: not UTF-8 text: {error.reason}", hint) from None
+
+
 def _entry(where: str, value: Any) -> Entry:
     if not isinstance(value, dict):
         raise UsageError(f"{where}: must be a JSON object, got {_shown(value)}")
@@ -110,20 +129,19 @@ def _entry(where: str, value: Any) -> Entry:
 def _parse_list(path: Path, text: str) -> list[Any]:
     if not text.strip():
         return []
-    value = _parse(str(path), text)
+    value = _parse(str(path), text, _LINES_HINT)
     if not isinstance(value, list):
-        raise UsageError(
-            f"{path} must hold a list of objects, got {_shown(value)}", "a file with one object a line ends in .jsonl"
-        )
+        raise UsageError(f"{path} must hold a list of objects, got {_shown(value)}", _LINES_HINT)
     return cast(list[Any], value)
 
 
-def _parse(where: str, text: str) -> Any:
+def _parse(where: str, text: str, hint: str = "") -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise UsageError(f"{where}: not JSON, or torn: {error.msg} at {place}") from None
+        hint = hint if error.msg == "Extra data" else ""
+        raise UsageError(f"{where}: not JSON, or torn: {error.msg} at {place}", hint) from None
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 100,000 brackets
         raise UsageError(f"{where}: not JSON that can be read: {error}") from None
 

@@ -1,16 +1,17 @@
-"""What was predicted for a question, as the lines of predictions.jsonl; and such lines made by anything else, for scoring."""
+"""What docrag predicted for a question, as the lines of predictions.jsonl."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from docrag.errors import UsageError
-from docrag.eval.entries import Entry, read_entries
-from docrag.eval.mmlongbench import Question
+from docrag.eval.entries import Entry
+from docrag.eval.questions import Question
 from docrag.eval.retrieval import DocumentPage
 from docrag.eval.scoring import FAIL_TO_ANSWER
 from docrag.types import NOT_ANSWERABLE, Citation, Outcome
@@ -24,6 +25,10 @@ class Prediction:
     `document_pages` is how many pages the document has, None where it could not be ingested. `ranked_pages` are 1-based, best
     first, inside the document, ten or more; `ranked_library` the same over all documents, None where that was not searched.
     `read_pages` are those that the reader was shown, `usage` is what a model read and wrote, `why` is why it refused or failed.
+
+    Tokens are by the reader's rule: `read_tokens` what each of `read_pages` took in the context, `context_tokens` all of it,
+    of `budget_tokens`; `ranked_tokens` what each of the first `ranked_pages` would take as one page image, () where that is not
+    known. `rounds` is how often the reader read. `trace` says how the answer came about, `response` is what the model wrote.
     """
 
     question_id: str
@@ -38,6 +43,13 @@ class Prediction:
     read_pages: tuple[int, ...] = ()
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     why: str = ""
+    read_tokens: tuple[int, ...] = ()
+    ranked_tokens: tuple[int, ...] = ()
+    context_tokens: int = 0
+    budget_tokens: int = 0
+    rounds: int = 0
+    trace: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    response: str = ""
 
     def __post_init__(self) -> None:
         if self.answer is None and self.outcome not in (None, "failed"):
@@ -48,6 +60,13 @@ class Prediction:
             raise ValueError(f"confidence is a fraction from 0 to 1, got {self.confidence!r}")
         if not (math.isfinite(self.milliseconds) and self.milliseconds >= 0):
             raise ValueError(f"milliseconds is a finite number from 0, got {self.milliseconds!r}")
+        if len(self.read_tokens) not in (0, len(self.read_pages)):
+            raise ValueError(f"{len(self.read_tokens)} read_tokens do not go with {len(self.read_pages)} read_pages")
+
+    @property
+    def has_no_document(self) -> bool:
+        """Whether it failed because its document is not in the library: asking again would not help."""
+        return self.outcome == "failed" and self.document_pages is None and not self.ranked_library
 
     @classmethod
     def failed(cls, question_id: str, milliseconds: float = 0.0) -> Prediction:
@@ -69,15 +88,52 @@ class Prediction:
             "read_pages": self.read_pages,
             "usage": dict(self.usage),
             "why": self.why,
+            "read_tokens": self.read_tokens,
+            "ranked_tokens": self.ranked_tokens,
+            "context_tokens": self.context_tokens,
+            "budget_tokens": self.budget_tokens,
+            "rounds": self.rounds,
+            "trace": dict(self.trace),
+            "response": self.response,
         }
 
 
 def read_predictions(path: Path) -> tuple[Prediction, ...]:
-    """The lines that `Prediction.to_json` made. Raises UsageError that names the file and the line."""
-    return tuple(map(_prediction, read_entries(path)))
+    """The lines that `Prediction.to_json` made, but for a last one without an end, which a killed run leaves.
+
+    Raises UsageError that names the file and the line.
+    """
+    return tuple(map(to_prediction, read_lines(path)))
 
 
-def _prediction(entry: Entry) -> Prediction:
+def read_lines(path: Path) -> tuple[Entry, ...]:
+    """The objects of the lines of a run's file that were written to their end; none where there is no file.
+
+    Raises UsageError that names the file and the line.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    # Not splitlines(): U+2028 may stand inside a string.
+    lines = data[: data.rfind(b"\n") + 1].split(b"\n")
+    return tuple(_entry(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _entry(where: str, line: bytes) -> Entry:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not JSON, or torn: {error}") from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"{where}: must be a JSON object")
+    return Entry(where, cast("dict[str, Any]", fields))
+
+
+def to_prediction(entry: Entry) -> Prediction:
+    """The prediction of a line of predictions.jsonl. Raises UsageError that names the line."""
     fields = entry.fields
     try:
         library = fields["ranked_library"]
@@ -94,6 +150,13 @@ def _prediction(entry: Entry) -> Prediction:
             read_pages=tuple(fields.get("read_pages", ())),  # what follows was not kept before
             usage=dict(fields.get("usage", {})),
             why=fields.get("why", ""),
+            read_tokens=tuple(fields.get("read_tokens", ())),
+            ranked_tokens=tuple(fields.get("ranked_tokens", ())),
+            context_tokens=fields.get("context_tokens", 0),
+            budget_tokens=fields.get("budget_tokens", 0),
+            rounds=fields.get("rounds", 0),
+            trace=dict(fields.get("trace", {})),
+            response=fields.get("response", ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{entry.where}: no prediction of a docrag run: {error!r}") from None

@@ -1,43 +1,81 @@
-"""Runs a benchmark into a folder that can be taken up again: predictions.jsonl, config.json, summary.json, summary.md."""
+"""Runs a benchmark into a folder that holds all that is needed to understand it, and that can be taken up again.
+
+config.json and questions.jsonl are written at the start, predictions.jsonl grows by a line a question, and at the end come
+scores.json (which does not tell how often the run was interrupted, or what was done first), summary.json and summary.md.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from docrag import version
 from docrag.errors import EnvironmentFault, UsageError
-from docrag.eval.mmlongbench import Question, hash_questions
-from docrag.eval.predictions import Prediction, read_predictions
-from docrag.eval.retrieval import Scope
+from docrag.eval.in_flight import ask_all
+from docrag.eval.predictions import Prediction, read_lines, to_prediction
+from docrag.eval.questions import Question, hash_questions
+from docrag.eval.record import CONFIG, PREDICTIONS, QUESTIONS, SCORES, by_question, read_config
+from docrag.eval.retrieval import METRICS, Scope
 from docrag.eval.summary import Summary, flatten, summarise
 
 Answerer = Callable[[Question], Prediction]
 Progress = Callable[[int, int], None]
 
 _COMMIT = "git_commit"
+_LOCK = ".lock"
 # Recorded, so that a run can be traced; what changes no figure need not end it.
-_NOT_COMPARED = {_COMMIT, *(f"settings.{name}" for name in ("workers", "reader_cache", "reader_timeout_s", "reader_retries"))}
+_NOT_COMPARED = {
+    *(_COMMIT, "index", "data", "concurrency"),
+    *(f"settings.{name}" for name in ("workers", "reader_cache", "reader_timeout_s", "reader_retries")),
+}
+_NO_SCORES = {"spending", "usage", "cost", "config"}  # of the summary: times, and what a cache may have saved
+# What a process that was killed at its very start may have left: that is still an empty folder.
+_BEGUN = {_LOCK, f"{CONFIG}.tmp"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """What a run's figures depend on besides the questions: JSON values only.
 
-    `settings` is the resolved configuration, `fingerprints` those of the index's lanes. In a `retrieval_only` run answers are
-    not kept, and the figures about them are null.
+    `settings` is the resolved configuration, `fingerprints` those of the index's lanes, `benchmark` the one that the questions
+    are of, in its `form`. `prompts_sha256` is of the prompts, where a model reads them; `image_rule` is that of the tokens of
+    ranked pages. `index` and `data` say where these lay. In a `retrieval_only` run answers are not kept, and the figures about
+    them are null.
     """
 
     settings: Mapping[str, Any]
     fingerprints: Mapping[str, Any]
     scope: Scope = "document"
     retrieval_only: bool = False
+    benchmark: str = ""
+    form: str = ""
+    prompts_sha256: str | None = None
+    image_rule: str = ""
+    index: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run goes about it, which changes no figure: `concurrency` questions are in flight at once.
+
+    `progress` gets (done, total) at the start and after each question.
+    """
+
+    resume: bool = False
+    concurrency: int = 1
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise UsageError(f"concurrency is how many questions are in flight, 1 or more, got {self.concurrency}")
 
 
 def run_benchmark(
@@ -45,33 +83,57 @@ def run_benchmark(
     answerer: Answerer,
     out_dir: Path,
     config: RunConfig,
-    resume: bool = False,
-    progress: Progress | None = None,
+    options: RunOptions | None = None,
 ) -> Summary:
     """Answer every question that `out_dir` has no prediction for yet, and write the figures over all of them.
 
-    A prediction is on disk before the next question is asked; what an earlier process was killed in the middle of writing is
-    dropped and asked again. `progress` gets (done, total) at the start and after each question. Raises UsageError where
-    `out_dir` has something in it and `resume` is False, or was begun with other settings, questions or version; what
-    `answerer` raises ends the run, which can then be resumed.
+    A prediction is on disk as soon as it is made; what an earlier process was killed in the middle of writing is dropped and
+    asked again, and so is what failed, unless it has no document. Several threads call `answerer` where `concurrency` is over
+    1. Raises UsageError where `out_dir` has something in it and `resume` is not set, was begun with other settings, questions
+    or version, or another process is at work on it; what `answerer` raises ends the run, which can then be resumed.
     """
     _check_questions(questions)
-    with _disk_faults(out_dir):
-        record = _begin(out_dir, _record(questions, config), resume)
-        done = _read_done(out_dir / "predictions.jsonl", questions)
-    report = progress or _no_progress
-    report(len(done), len(questions))
-    for question in questions:
-        if question.question_id not in done:
-            prediction = _checked(answerer(question), question, config)
-            _append(out_dir / "predictions.jsonl", json.dumps(prediction.to_json(question), allow_nan=False))
-            done[question.question_id] = prediction
-            report(len(done), len(questions))
-    summary = summarise(questions, done, record)
-    with _disk_faults(out_dir):
-        _write(out_dir / "summary.json", json.dumps(summary.to_json(), indent=2) + "\n")
-        _write(out_dir / "summary.md", summary.to_markdown())
+    how = options or RunOptions()
+    _check_folder(out_dir, how.resume)
+    with _alone(out_dir):
+        with _disk_faults(out_dir):
+            record = _begin(out_dir, _record(questions, config, how), questions, how.resume)
+            done = _take_up(out_dir / PREDICTIONS, questions)
+        _ask_missing(questions, done, lambda question: _checked(answerer(question), question, config), out_dir, how)
+        summary = summarise(questions, done, record)
+        with _disk_faults(out_dir):
+            _write(out_dir / SCORES, _json(scores_json(summary)))
+            _write(out_dir / "summary.json", _json(summary.to_json()))
+            _write(out_dir / "summary.md", summary.to_markdown())
     return summary
+
+
+def scores_json(summary: Summary) -> dict[str, Any]:
+    """The figures and what each question adds to them, in the questions' order: nothing that another run may have otherwise."""
+    retrieval = summary.retrieval
+    found = [
+        {"question_id": question_id, **{metric: retrieval.values[metric][place] for metric in METRICS}}
+        for place, question_id in enumerate(retrieval.question_ids)
+    ]
+    figures = {name: value for name, value in summary.to_json().items() if name not in _NO_SCORES}
+    return {**figures, "items": summary.scores.to_json()["items"], "retrieval_items": found}
+
+
+def _ask_missing(
+    questions: Sequence[Question], done: dict[str, Prediction], answerer: Answerer, out_dir: Path, how: RunOptions
+) -> None:
+    """Ask what is not in `done`, and put it there and into predictions.jsonl."""
+    asked = {question.question_id: question for question in questions}
+    report = how.progress or _no_progress
+
+    def keep(prediction: Prediction) -> None:
+        line = prediction.to_json(asked[prediction.question_id])
+        _append(out_dir / PREDICTIONS, json.dumps(line, allow_nan=False))
+        done[prediction.question_id] = prediction
+
+    report(len(done), len(questions))
+    missing = [question for question in questions if question.question_id not in done]
+    ask_all(missing, answerer, keep, how.concurrency, lambda: report(len(done), len(questions)))
 
 
 def _check_questions(questions: Sequence[Question]) -> None:
@@ -81,15 +143,22 @@ def _check_questions(questions: Sequence[Question]) -> None:
         raise UsageError("two of the questions have the same question_id")
 
 
-def _record(questions: Sequence[Question], config: RunConfig) -> dict[str, Any]:
+def _record(questions: Sequence[Question], config: RunConfig, how: RunOptions) -> dict[str, Any]:
     """The content of config.json, in the form in which it is read back."""
     record = {
         "docrag": version.__version__,
         _COMMIT: git_commit(Path(version.__file__).resolve().parent),
+        "benchmark": config.benchmark,
+        "form": config.form,
         "questions": len(questions),
         "questions_sha256": hash_questions(questions),
+        "prompts_sha256": config.prompts_sha256,
+        "image_rule": config.image_rule,
         "scope": config.scope,
         "retrieval_only": config.retrieval_only,
+        "index": config.index,
+        "data": config.data,
+        "concurrency": how.concurrency,
         "settings": dict(config.settings),
         "fingerprints": dict(config.fingerprints),
     }
@@ -113,32 +182,47 @@ def _output(command: list[str]) -> str | None:
     return done.stdout.strip() or None
 
 
-def _begin(out_dir: Path, record: dict[str, Any], resume: bool) -> dict[str, Any]:
-    """Make the run folder, or check that it was begun with the same record; returns the record that goes with the run."""
+def _check_folder(out_dir: Path, resume: bool) -> None:
+    """Before anything is written into it."""
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"the run folder {out_dir} is a file")
-    out_dir.mkdir(parents=True, exist_ok=True)
-    config_path = out_dir / "config.json"
-    # A process that was killed at its very start may have left a half-written config.json.tmp: that is an empty folder.
-    present = sorted(path.name for path in out_dir.iterdir() if path.name != "config.json.tmp")
-    if not present:
-        _write(config_path, json.dumps(record, indent=2) + "\n")
-        return record
-    if not resume:
+    with _disk_faults(out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        present = sorted({path.name for path in out_dir.iterdir()} - _BEGUN)
+    if present and not resume:
         raise UsageError(f"the run folder {out_dir} is not empty", "go on with it by --resume, or name another one by --out")
-    if not config_path.is_file():
-        raise UsageError(f"{out_dir} is no run folder: it holds {', '.join(present[:5])}, but no config.json")
-    return _same_record(out_dir, _read_record(config_path), record)
+    if present and CONFIG not in present:
+        raise UsageError(f"{out_dir} is no run folder: it holds {', '.join(present[:5])}, but no {CONFIG}")
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+@contextmanager
+def _alone(out_dir: Path) -> Generator[None]:
+    """The folder's lock, which ends with its holder however that ends. Raises UsageError where another process has it."""
+    with _disk_faults(out_dir):
+        lock = os.open(out_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path} is damaged: {error}", "start anew in another folder") from None
-    if not isinstance(record, dict):
-        raise UsageError(f"{path} is damaged: it holds no JSON object", "start anew in another folder")
-    return record  # pyright: ignore[reportUnknownVariableType] -- JSON
+        with _disk_faults(out_dir):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"another process is at work on the run in {out_dir}", "wait for it, or name another folder by --out"
+                ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _begin(out_dir: Path, record: dict[str, Any], questions: Sequence[Question], resume: bool) -> dict[str, Any]:
+    """Write what stands at the start, or check that the run was begun with the same; returns the record that goes with it."""
+    _check_folder(out_dir, resume)  # another process may have begun it just now
+    if (out_dir / CONFIG).exists():
+        record = _same_record(out_dir, read_config(out_dir), record)
+    else:
+        _write(out_dir / CONFIG, _json(record))
+    if not (out_dir / QUESTIONS).exists():
+        _write(out_dir / QUESTIONS, "".join(f"{json.dumps(asdict(question))}\n" for question in questions))
+    return record
 
 
 def _same_record(out_dir: Path, begun: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
@@ -152,20 +236,21 @@ def _same_record(out_dir: Path, begun: dict[str, Any], now: dict[str, Any]) -> d
     return begun
 
 
-def _read_done(path: Path, questions: Sequence[Question]) -> dict[str, Prediction]:
-    """The predictions of an earlier process, by question_id, after cutting off a line that it did not finish."""
+def _take_up(path: Path, questions: Sequence[Question]) -> dict[str, Prediction]:
+    """The predictions of an earlier process, by question_id, but for those to ask again: these lose their lines.
+
+    That is a line that was not finished, and what failed, unless its document is not in the library.
+    """
     if not path.exists():
         return {}
-    whole = path.read_bytes().rfind(b"\n") + 1
-    if whole < path.stat().st_size:
-        os.truncate(path, whole)
-    done = read_predictions(path) if whole else ()
-    by_id = {prediction.question_id: prediction for prediction in done}
-    if len(by_id) != len(done) or by_id.keys() - {question.question_id for question in questions}:
-        raise UsageError(
-            f"{path} is damaged: it holds other questions than the run's, or one twice", "start anew in another folder"
-        )
-    return by_id
+    data = path.read_bytes()
+    lines = [line for line in data[: data.rfind(b"\n") + 1].split(b"\n") if line.strip()]
+    predictions = by_question(path, map(to_prediction, read_lines(path)), questions)
+    kept = {id_: made for id_, made in predictions.items() if made.outcome != "failed" or made.has_no_document}
+    whole = b"".join(line + b"\n" for id_, line in zip(predictions, lines, strict=True) if id_ in kept)
+    if whole != data:
+        _write_bytes(path, whole)
+    return kept
 
 
 def _checked(prediction: Prediction, question: Question, config: RunConfig) -> Prediction:
@@ -190,11 +275,19 @@ def _no_progress(done: int, total: int) -> None:
     pass
 
 
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
 def _write(path: Path, text: str) -> None:
+    _write_bytes(path, text.encode("utf-8", errors="replace"))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     """Whole or not at all: to a temporary name, then renamed."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -1,8 +1,9 @@
 """The official score of MMLongBench-Doc, and what is counted over it: accuracy, F1 and the groups.
 
-The rules are those of the benchmark's own script. It runs `eval` on references and on the model's text; here both are read
-as literals, and only as literals. Where the script raises (a list that is no literal, two empty lists, a Float reference
-that is no number) the item scores 0.0, which is what the benchmark's own runner makes of it.
+The rules are those of the benchmark's own script (arXiv:2407.01523), which takes any JSON value for a prediction. It runs
+`eval` on references and on the model's text; here both are read as literals, and only as literals. Where the script raises
+(a list that is no literal, two empty lists, a Float reference that is no number, a value that has no text) the item scores
+0.0, which is what the benchmark's own runner makes of it. The measure that closes the holes of these rules is in `strict`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -21,7 +22,8 @@ from docrag.errors import UsageError
 from docrag.types import NOT_ANSWERABLE
 
 AnswerFormat = Literal["Str", "Int", "Float", "List", "None"]
-Value = str | int | float | list[Any]
+Value = str | int | float | list[Any] | dict[str, Any]
+"""What JSON holds besides null; the script takes all of it, mostly as its Python text."""
 ANSWER_FORMATS: tuple[str, ...] = get_args(AnswerFormat)
 FAIL_TO_ANSWER = "Fail to answer"  # what a question gets whose document or reader failed: scores as any other wrong text
 
@@ -46,19 +48,20 @@ def read_literal(text: str) -> Any:
 
 def score_answer(prediction: Value, reference: Value, answer_format: AnswerFormat) -> float:
     """How right `prediction` is, from 0 to 1, by the rule of the reference's format; UsageError on an unknown format."""
-    if answer_format == "Int":
-        return float(_same_int(prediction, reference))
-    if answer_format == "Float":
-        return float(_same_float(prediction, reference))
-    if answer_format in ("Str", "None"):
-        return _same_text(clean(prediction), clean(reference))
-    if answer_format == "List":
-        return _same_list(prediction, reference)
-    raise UsageError(f"answer_format is one of {', '.join(ANSWER_FORMATS)}, got {answer_format!r}")
+    rule = _RULES.get(answer_format)
+    if rule is None:
+        raise UsageError(f"answer_format is one of {', '.join(ANSWER_FORMATS)}, got {answer_format!r}")
+    try:
+        return float(rule(prediction, reference))
+    except (ValueError, IndexError, RecursionError):  # the script would raise
+        return 0.0
 
 
 def clean(value: Value) -> str:
-    """Lower case, without parenthesised parts, a quote mark at either end, leading `$` and trailing `%`."""
+    """Lower case, without parenthesised parts, a quote mark at either end, leading `$` and trailing `%`.
+
+    Raises ValueError or RecursionError where Python writes no text for `value`: an int of thousands of digits, deep nesting.
+    """
     text = _without_parentheses(str(value).lower().strip()).strip()
     if text.startswith(("'", '"')):
         text = text[1:]
@@ -81,14 +84,11 @@ def _same_int(prediction: Value, reference: Value) -> bool:
     try:
         return int(cast(str, reference)) == int(float(cast(str, prediction)))
     except (ValueError, TypeError, OverflowError):
-        return False
+        return reference == ""  # the script puts "" for the prediction, and compares
 
 
 def _same_float(prediction: Value, reference: Value) -> bool:
-    try:
-        wanted, got = float(clean(reference)), float(clean(prediction))
-    except ValueError:
-        return False
+    wanted, got = float(clean(reference)), float(clean(prediction))
     return any(_close(got, scaled) for scaled in (wanted / 100, wanted, wanted * 100))
 
 
@@ -103,9 +103,9 @@ def _decimals(number: float) -> int:
     return len(after) if point else 3
 
 
-def _same_text(prediction: str, reference: str) -> float:
-    """Of cleaned texts."""
-    return float(prediction == reference) if is_exact_kind(reference) else _anls(prediction, reference)
+def _same_text(prediction: Value, reference: Value) -> float:
+    got, wanted = clean(prediction), clean(reference)
+    return float(got == wanted) if is_exact_kind(wanted) else anls(got, wanted)
 
 
 def is_exact_kind(cleaned: str) -> bool:
@@ -120,28 +120,28 @@ def is_exact_kind(cleaned: str) -> bool:
     )
 
 
-def _anls(prediction: str, reference: str) -> float:
+def anls(prediction: str, reference: str) -> float:
     """Average normalised Levenshtein similarity of one pair (arXiv:1905.13648), 0 where it is not above a half."""
     # The longer length is the upper-case one, as in the original: a ligature from a PDF counts as its letters.
     length = max(len(prediction.upper()), len(reference.upper()))
-    similarity = 1.0 - Levenshtein.distance(prediction, reference) / length if length else 1.0
+    # What is further apart than half of it scores nothing: one long answer need not be compared to its end.
+    distance = Levenshtein.distance(prediction, reference, score_cutoff=length // 2)
+    similarity = 1.0 - distance / length if length else 1.0
     return similarity if similarity > _ANLS_FLOOR else 0.0
 
 
 def _same_list(prediction: Value, reference: Value) -> float:
-    try:
-        got, wanted = _as_list(prediction), _as_list(reference)
-    except ValueError:
-        return 0.0
-    if len(got) != len(wanted) or not wanted:
+    got, wanted = as_list(prediction), as_list(reference)
+    if len(got) != len(wanted):
         return 0.0
     got, wanted = sorted(map(clean, got)), sorted(map(clean, wanted))
     if _is_number(wanted[0]) or is_exact_kind(wanted[0]):
-        return float(got == wanted)
-    return min(map(_anls, got, wanted))
+        return float("-".join(got) == "-".join(wanted))  # so ["1", "2-3"] is ["1-2", "3"]
+    return min(map(anls, got, wanted))
 
 
-def _as_list(value: Value) -> list[Any]:
+def as_list(value: Value) -> list[Any]:
+    """A list, also one that is spelt out; anything else as a list of one. ValueError on "[" that begins no literal."""
     if isinstance(value, str) and value.startswith("["):
         value = read_literal(value)
     return value if isinstance(value, list) else [value]
@@ -153,6 +153,15 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+_RULES: Mapping[str, Callable[[Value, Value], float]] = {
+    "Str": _same_text,
+    "Int": _same_int,
+    "Float": _same_float,
+    "List": _same_list,
+    "None": _same_text,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +227,8 @@ class Group:
 class Scores:
     """What `score` reports. Every mean runs over the questions, scored or not; a mean over nothing is None.
 
-    `wrongly_refused` is the share of the answerable questions that were answered with exactly "Not answerable".
+    In `by_source` a question counts as often as the source is named in it, as in the benchmark's script. `wrongly_refused` is
+    the share of the answerable questions that were answered with exactly "Not answerable".
     """
 
     items: tuple[ScoredItem, ...]
@@ -259,40 +269,45 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         return {**self.figures_to_json(), "items": [scored.to_json() for scored in self.items]}
 
+    def without_unscored(self) -> Scores:
+        """The same over the scored questions alone, as the benchmark's script counts."""
+        return _count([one for one in self.items if one.score is not None])
+
 
 def score_predictions(items: Iterable[Item]) -> Scores:
     """Score every item and count; `Scores.items` keeps the order."""
-    scored = tuple(ScoredItem(item, _score(item)) for item in items)
+    return _count([ScoredItem(item, _score(item)) for item in items])
+
+
+def _count(scored: Sequence[ScoredItem]) -> Scores:
     count = sum(one.score is not None for one in scored)
 
-    def group(members: Sequence[ScoredItem]) -> Group:
-        accuracy = sum(one.credit for one in members) / len(members) if members and count else None
-        return Group(len(members), accuracy)
-
-    def select(members: Iterable[tuple[ScoredItem, bool]]) -> Group:
-        return group([one for one, belongs in members if belongs])
+    def group(members: Iterable[ScoredItem]) -> Group:
+        credits = [one.credit for one in members]
+        return Group(len(credits), sum(credits) / len(credits) if credits and count else None)
 
     answerable = [one for one in scored if one.item.answerable]
-    pages = [(one, one.item.evidence_pages) for one in scored]
+    pages = [(one, len(one.item.evidence_pages)) for one in scored if one.item.evidence_pages is not None]
     return Scores(
-        items=scored,
+        items=tuple(scored),
         scored=count,
         overall=group(scored),
         f1=f1_score(scored) if count else None,
         answerable=group(answerable),
-        single_page=select((one, page is not None and len(page) == 1) for one, page in pages),
-        cross_page=select((one, page is not None and len(page) != 1 and one.item.answerable) for one, page in pages),
-        unanswerable=select((one, not one.item.answerable) for one in scored),
-        by_source={
-            name: select((one, name in one.item.evidence_sources) for one in scored)
-            for name in sorted({source for one in scored for source in one.item.evidence_sources})
-        },
-        by_doc_type={
-            name: select((one, one.item.doc_type == name) for one in scored)
-            for name in sorted({one.item.doc_type for one in scored} - {""})
-        },
+        single_page=group(one for one, number in pages if number == 1),
+        cross_page=group(one for one, number in pages if number != 1 and one.item.answerable),
+        unanswerable=group(one for one in scored if not one.item.answerable),
+        by_source=_groups(group, ((source, one) for one in scored for source in one.item.evidence_sources)),
+        by_doc_type=_groups(group, ((one.item.doc_type, one) for one in scored if one.item.doc_type)),
         wrongly_refused=sum(one.item.refused for one in answerable) / len(answerable) if answerable and count else None,
     )
+
+
+def _groups(group: Callable[[Iterable[ScoredItem]], Group], named: Iterable[tuple[str, ScoredItem]]) -> dict[str, Group]:
+    members: dict[str, list[ScoredItem]] = {}
+    for name, one in named:
+        members.setdefault(name, []).append(one)
+    return {name: group(members[name]) for name in sorted(members)}
 
 
 def _score(item: Item) -> float | None:

@@ -1,31 +1,44 @@
-"""The figures of a run with their intervals, as summary.json and as a table for people."""
+"""The figures of a run as summary.json and summary.md, both from one analysis."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
-from docrag.eval.intervals import Columns, Interval, bootstrap, mean_interval, safe_divide
-from docrag.eval.mmlongbench import Question
+from docrag.eval.analysis import analyse_judged
+from docrag.eval.cases import judge
+from docrag.eval.figures import Analysis, Figure
+from docrag.eval.intervals import Interval
 from docrag.eval.predictions import Prediction
-from docrag.eval.retrieval import METRICS, RECALL_DEPTHS, Ranking, RetrievalScores, Scope, relevant_pages, score_rankings
-from docrag.eval.scoring import Group, ScoredItem, Scores, score_predictions
-from docrag.eval.submissions import to_item
+from docrag.eval.questions import Question
+from docrag.eval.retrieval import RECALL_DEPTHS, RetrievalScores, Scope
+from docrag.eval.scoring import Scores
+from docrag.eval.summary_text import summary_text
 from docrag.pipelines.loop import add_usage, cost
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What `eval` reports. An interval is None where there are fewer than two documents, or nothing to average."""
+    """What `eval` reports: the official scores, the retrieval in the run's scope, and what they mean.
+
+    `retrieval_library` is that over the whole library where it was ranked beside the document; `usage` is of all questions.
+    """
 
     scores: Scores
     retrieval: RetrievalScores
-    intervals: Mapping[str, Interval | None]
+    retrieval_library: RetrievalScores | None
+    analysis: Analysis
+    usage: Mapping[str, int]
     config: Mapping[str, Any]
-    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def intervals(self) -> Mapping[str, Interval | None]:
+        """Of 95 %; None where there are fewer than two documents, or nothing to average."""
+        headline, found = self.analysis.headline, self.analysis.retrieval[self.retrieval.scope]
+        figures = {name: headline[name] for name in ("accuracy", "f1", "answerable", "unanswerable")}
+        figures |= {f"recall@{k}": found[f"recall@{k}"] for k in RECALL_DEPTHS}
+        return {name: _interval(figure) for name, figure in figures.items()}
 
     @property
     def cost(self) -> float | None:
@@ -34,131 +47,48 @@ class Summary:
         return cost(self.usage, settings.get("input_price", 0.0), settings.get("output_price", 0.0))
 
     def to_json(self) -> dict[str, Any]:
+        analysis = self.analysis
+        library = {"retrieval_library": self.retrieval_library.to_json()} if self.retrieval_library else {}
         return {
             **self.scores.figures_to_json(),
             "intervals": {name: interval and interval.to_json() for name, interval in self.intervals.items()},
             "retrieval": self.retrieval.to_json(),
+            **library,
+            "counts": dict(analysis.counts),
+            "balanced": analysis.headline["balanced"].to_json(),
+            "strict": {name: analysis.headline[f"strict_{name}"].to_json() for name in ("accuracy", "answerable")},
+            "abstention": {name: analysis.headline[key].to_json() for name, key in _ABSTENTION.items()},
+            "evidence": {name: figure.to_json() for name, figure in analysis.evidence.items()},
+            "breakdowns": {breakdown.key: breakdown.to_json() for breakdown in analysis.breakdowns},
+            "recall_at_k": {scope: curve.to_json() for scope, curve in analysis.recall_at_k.items()},
+            "recall_at_tokens": analysis.recall_at_tokens and analysis.recall_at_tokens.to_json(),
+            "tradeoff": analysis.tradeoff.to_json(),
+            "spending": dict(analysis.spending),
             "usage": dict(self.usage),
             "cost": self.cost,
             "config": dict(self.config),
         }
 
     def to_markdown(self) -> str:
-        scores = self.scores
-        answers = [
-            ("accuracy", scores.accuracy, scores.questions),
-            ("f1", scores.f1, scores.questions),
-            *((name, *_columns(getattr(scores, name))) for name in ("answerable", "unanswerable", "single_page", "cross_page")),
-            ("mean of answerable and unanswerable", _mean_of(scores.answerable, scores.unanswerable), scores.questions),
-            ("answerable, wrongly refused", scores.wrongly_refused, scores.answerable.questions),
-        ]
-        pages = [(name, self.retrieval.mean(name), self.retrieval.questions) for name in METRICS]
-        return "\n".join(
-            [
-                "# Results",
-                "",
-                f"{scores.questions} questions, {scores.scored} scored. In percent; intervals by bootstrap over documents.",
-                "",
-                *self._table("answers", answers),
-                *self._table("by evidence source", _group_rows(scores.by_source)),
-                *self._table("by document type", _group_rows(scores.by_doc_type)),
-                *self._table(f"pages found ({self.retrieval.scope})", pages),
-                *_usage_table(self.usage, self.cost),
-                *_config_table(self.config),
-            ]
-        )
+        return summary_text(self.analysis, flatten(self.config))
 
-    def _table(self, title: str, rows: Iterable[tuple[str, float | None, int]]) -> list[str]:
-        lines = [f"| {title} | % | 95 % interval | questions |", "|---|---:|---:|---:|"]
-        for name, value, questions in rows:
-            interval = self.intervals.get(name)
-            bounds = f"{_percent(interval.low)} to {_percent(interval.high)}" if interval else ""
-            lines.append(f"| {_cell(name)} | {_percent(value)} | {bounds} | {questions} |")
-        return [*lines, ""]
+
+_ABSTENTION = {"precision": "abstention_precision", "recall": "abstention_recall", "wrongly_refused": "wrongly_refused"}
 
 
 def summarise(questions: Sequence[Question], predictions: Mapping[str, Prediction], config: Mapping[str, Any]) -> Summary:
-    """The figures over all `questions`; `predictions` holds one for each, by question_id."""
+    """The figures over all `questions`; `predictions` by question_id may lack some, `config` is that of the run."""
+    judged = judge(questions, predictions)
     scope: Scope = config["scope"]
-    pairs = [(question, predictions[question.question_id]) for question in questions]
-    scores = score_predictions(to_item(question, prediction.answer) for question, prediction in pairs)
-    retrieval = score_rankings([_ranking(question, prediction, scope) for question, prediction in pairs], scope)
-    usage = add_usage(*(prediction.usage for _, prediction in pairs))
-    return Summary(scores, retrieval, {**_score_intervals(scores), **_recall_intervals(retrieval)}, config, usage)
+    library = judged.retrieval.get("library") if scope == "document" else None
+    usage = add_usage(*(prediction.usage for prediction in predictions.values()))
+    return Summary(judged.scores, judged.retrieval[scope], library, analyse_judged(judged, config), usage, config)
 
 
-def _ranking(question: Question, prediction: Prediction, scope: Scope) -> Ranking:
-    inside = tuple((question.doc_id, page) for page in prediction.ranked_pages)
-    return Ranking(
-        question_id=question.question_id,
-        doc_id=question.doc_id,
-        ranked=inside if scope == "document" else prediction.ranked_library or (),
-        relevant=relevant_pages(question, prediction.document_pages),
-    )
-
-
-def _score_intervals(scores: Scores) -> dict[str, Interval | None]:
-    if not scores.scored:
-        return dict.fromkeys(("accuracy", "f1", "answerable", "unanswerable"))
-    return {
-        "accuracy": _mean_interval(scores.items),
-        "f1": _f1_interval(scores.items),
-        "answerable": _mean_interval([one for one in scores.items if one.item.answerable]),
-        "unanswerable": _mean_interval([one for one in scores.items if not one.item.answerable]),
-    }
-
-
-def _mean_interval(scored: Sequence[ScoredItem]) -> Interval | None:
-    return mean_interval([one.credit for one in scored], [one.item.doc_id for one in scored])
-
-
-def _f1_interval(scored: Sequence[ScoredItem]) -> Interval | None:
-    rows = [(one.credit * one.item.answerable, one.item.answerable, not one.item.refused) for one in scored]
-    return bootstrap(np.asarray(rows, dtype=np.float64), [one.item.doc_id for one in scored], _f1_of_sums)
-
-
-def _f1_of_sums(sums: Columns) -> Columns:
-    credit, answerable, claimed = sums.T
-    recall, precision = safe_divide(credit, answerable, 0.0), safe_divide(credit, claimed, 0.0)
-    return safe_divide(2 * recall * precision, recall + precision, 0.0)
-
-
-def _recall_intervals(retrieval: RetrievalScores) -> dict[str, Interval | None]:
-    names = [f"recall@{k}" for k in RECALL_DEPTHS]
-    return {name: mean_interval(retrieval.values[name], retrieval.doc_ids) for name in names}
-
-
-def _columns(group: Group) -> tuple[float | None, int]:
-    return group.accuracy, group.questions
-
-
-def _group_rows(groups: Mapping[str, Group]) -> list[tuple[str, float | None, int]]:
-    return [(name, *_columns(group)) for name, group in groups.items()]
-
-
-def _mean_of(*groups: Group) -> float | None:
-    known = [group.accuracy for group in groups if group.accuracy is not None]
-    return sum(known) / len(known) if len(known) == len(groups) else None
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _usage_table(usage: Mapping[str, int], price: float | None) -> list[str]:
-    """Nothing where no model was asked."""
-    if not usage:
-        return []
-    told = {**usage, "cost": price} if price is not None else usage
-    return (
-        ["| usage | total |", "|---|---:|", *(f"| {_cell(name)} | {count:,} |" for name, count in told.items()), ""]
-        if usage
-        else []
-    )
-
-
-def _config_table(config: Mapping[str, Any]) -> list[str]:
-    return ["| setting | value |", "|---|---|", *(f"| {_cell(key)} | {_cell(value)} |" for key, value in flatten(config)), ""]
+def _interval(figure: Figure) -> Interval | None:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return None
+    return Interval(figure.value, figure.low, figure.high)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -168,7 +98,3 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         inner: Mapping[str, Any] = cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
         leaves += flatten(inner, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", value)]
     return leaves
-
-
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")

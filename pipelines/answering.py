@@ -31,7 +31,8 @@ class Answering:
     ) -> Answer:
         """The answer from `documents` (sha256; none: all), for a question that may be ranked already.
 
-        Its `milliseconds` include the ranking's. Raises as `loop.ask` does.
+        Its `milliseconds` include the ranking's. Several threads may ask at once: only their readers work at the same time.
+        Raises as `loop.ask` does.
         """
         stages = library_stages(self.shelf, documents, self._candidates(), ranking)
         answer = ask(stages, self.reader, question, loop_settings(self.config), on_text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -39,7 +40,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 
 @dataclass(slots=True)
 class LangChainChat:
-    """`model`, made for `provider`. `token_rule` says what it is sent costs; once it refused an image it is shown text only."""
+    """`model`, made for `provider`. `token_rule` says what it is sent costs; once it refused an image it is shown text only.
+
+    Several threads may ask it at once.
+    """
 
     model: BaseChatModel
     provider: str
@@ -48,6 +52,7 @@ class LangChainChat:
     token_rule: TokenRule
     notes: list[str] = field(default_factory=list)
     refused_settings: set[str] = field(default_factory=set)
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False)  # held to learn what the model refuses
 
     @property
     def rule(self) -> TokenRule:
@@ -78,14 +83,18 @@ class LangChainChat:
 
     def _settled(self, messages: list[BaseMessage], prompt: Prompt, sampling: Sampling, heard: _Once) -> AIMessage:
         """One answer; a setting that this model does not know is left out from now on."""
+        bound = self._bound(prompt, sampling)
         try:
-            return self._once(messages, self._bound(prompt, sampling), heard)
+            return self._once(messages, bound, heard)
         except Exception as error:
-            name = refuses_setting(error, {"temperature"} - self.refused_settings)
+            # What this request said, and not what is known by now: another thread may have been refused in the meantime.
+            name = refuses_setting(error, {"temperature"} & bound.keys())
             if name is None:
                 raise
-        self.refused_settings.add(name)
-        self.notes.append(f"{self.name} takes no {name}: its own is used")
+        with self.turn:
+            if name not in self.refused_settings:
+                self.refused_settings.add(name)
+                self.notes.append(f"{self.name} takes no {name}: its own is used")
         return self._once(messages, self._bound(prompt, sampling), heard)
 
     def _once(self, messages: list[BaseMessage], arguments: Mapping[str, Any], heard: _Once) -> AIMessage:
@@ -120,14 +129,17 @@ class LangChainChat:
         return bound if "temperature" in self.refused_settings else {**bound, "temperature": sampling.temperature}
 
     def _told(self, error: Exception) -> Exception:
-        if isinstance(error, ReaderBlind) and self.token_rule.image is not None:
+        if isinstance(error, ReaderBlind):
             self._blind()
         return error
 
     def _blind(self) -> None:
-        self.token_rule = replace(self.token_rule, image=None)
         note = f"{self.name} takes no images: it is shown the text of the pages"
-        self.notes.append(note)
+        with self.turn:
+            if self.token_rule.image is None:
+                return
+            self.token_rule = replace(self.token_rule, image=None)
+            self.notes.append(note)
         warnings.warn(note, stacklevel=2)
 
     def _completion(self, message: AIMessage) -> Completion:

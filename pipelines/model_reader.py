@@ -87,6 +87,7 @@ class ModelReader:
             "prompt_sha256": prompt.sha256,
             "prompt_tokens": context.tokens + self._around(prompt),
             "notes": list(completion.notes),
+            "response": completion.text,
         }
 
     def _around(self, prompt: Prompt) -> int:

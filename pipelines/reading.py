@@ -23,8 +23,7 @@ ANSWER_CHARACTERS = 20_000
 _TOLD_CHARACTERS = 500
 _READ_CHARACTERS = 200_000
 _BRACES_TRIED = 200  # so that a text of nothing but braces costs little
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
+_THOUGHT_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _ANSWER_KEY = re.compile(r'"answer"\s*:\s*"')
 _OUTCOMES = {
@@ -52,7 +51,7 @@ def parse_reading(text: str, context: Context, usage: Mapping[str, int] | None =
     Outcome "failed", with the reason under "failed" in its trace, where `text` is not of the form that was asked for.
     """
     try:
-        return _reading(_find_object(text, ("outcome", "answer")), context, usage or {})
+        return _reading(find_object(text, ("outcome", "answer")), context, usage or {})
     except Unreadable as error:
         return failed_reading(error.why, usage, wrote=text)
 
@@ -65,7 +64,7 @@ def failed_reading(why: str, usage: Mapping[str, int] | None = None, wrote: str 
 
 def parse_picks(text: str, listed: int) -> tuple[int, ...]:
     """The page numbers (1 to `listed`) that a navigator's text picks, in its order. Raises Unreadable where it is no list."""
-    picked = _find_object(text, ("pages",)).get("pages")
+    picked = find_object(text, ("pages",)).get("pages")
     if not isinstance(picked, list):
         raise Unreadable("its pages are not a list")
     numbers = [_whole_number(item) for item in cast("list[Any]", picked)]
@@ -74,7 +73,7 @@ def parse_picks(text: str, listed: int) -> tuple[int, ...]:
 
 def parse_choice(text: str, readers: int) -> int:
     """The reader (1 to `readers`) that an adjudicator's text chooses, 0 for none. Raises Unreadable on anything else."""
-    number = _whole_number(_find_object(text, ("choice",)).get("choice"))
+    number = _whole_number(find_object(text, ("choice",)).get("choice"))
     if number is None or not 0 <= number <= readers:
         raise Unreadable(f"its choice is not one of 0 to {readers}")
     return number
@@ -192,9 +191,28 @@ def _whole_number(value: Any) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _find_object(text: str, keys: Sequence[str]) -> Mapping[str, Any]:
-    """The last object of a text that has one of `keys`; what a model thinks aloud before it does not count."""
-    said = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", text)).strip()[-_READ_CHARACTERS:]
+def without_thought(text: str) -> str:
+    """`text` without what a model thinks aloud: between its tags, before an end that nothing began, after a beginning alone."""
+    # Tag by tag: a pattern for whole thoughts takes quadratic time where many begin and none ends.
+    kept: list[str] = []
+    start, thinks = 0, False
+    for tag in _THOUGHT_TAG.finditer(text):
+        if not tag[1]:
+            kept += [] if thinks else [text[start : tag.start()]]
+            thinks = True
+            continue
+        if not thinks:
+            kept.clear()
+        start, thinks = tag.end(), False
+    return "".join(kept if thinks else [*kept, text[start:]])
+
+
+def find_object(text: str, keys: Sequence[str]) -> Mapping[str, Any]:
+    """The last JSON object of a text that has one of `keys`; what a model thinks aloud does not count.
+
+    Raises Unreadable where there is none.
+    """
+    said = without_thought(text).strip()[-_READ_CHARACTERS:]
     outer = list(_objects(said)) or list(_literal(said))
     inner = [cast("Mapping[str, Any]", value) for item in outer for value in item.values() if isinstance(value, dict)]
     for objects in (outer, inner):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from docrag.index.encoders import TextEncoder
 from docrag.index.library_index import LibraryIndex
@@ -33,7 +35,8 @@ class CountingEncoder(TextEncoder, Protocol):
 class Shelf:
     """The library that is asked: `pool` draws its pages, `password` opens those that are encrypted.
 
-    `visual` is the encoder of its visual lane; None: text alone is searched.
+    `visual` is the encoder of its visual lane; None: text alone is searched. The index and the encoders are for one thread at a
+    time, the one that holds `turn`: the stages hold it, a reader doesn't, so that several questions can be with their readers.
     """
 
     index: LibraryIndex
@@ -41,6 +44,7 @@ class Shelf:
     pool: GuardedPool
     visual: VisualEncoder | None = None
     password: str | None = None
+    turn: AbstractContextManager[Any] = field(default_factory=threading.RLock)
 
 
 def library_stages(shelf: Shelf, documents: Sequence[str] = (), candidates: int = 50, ranking: Ranking | None = None) -> Stages:
@@ -52,21 +56,28 @@ def library_stages(shelf: Shelf, documents: Sequence[str] = (), candidates: int 
     index = shelf.index
 
     def retrieve(query: str) -> Sequence[Found]:
-        if ranking is not None and query == ranking.question:
-            return best_pages(index, ranking, candidates)
-        return search(index, shelf.encoder, query, documents, candidates, shelf.visual)
+        with shelf.turn:
+            if ranking is not None and query == ranking.question:
+                return best_pages(index, ranking, candidates)
+            return search(index, shelf.encoder, query, documents, candidates, shelf.visual)
 
     def lay_out(items: Sequence[Evidence], rule: TokenRule | None, budget: int, focus: Mapping[str, Box]) -> Context:
-        # What led here may have been deleted since it was found.
-        there = [item for item in items if index.document(item.content.page.document.sha256) is not None]
-        if rule is None:
-            return assemble(there, text_rule(shelf.encoder.count_tokens), budget)
-        return assemble(with_linked(index, there), rule, budget, focus)
+        with shelf.turn:
+            # What led here may have been deleted since it was found.
+            there = [item for item in items if index.document(item.content.page.document.sha256) is not None]
+            if rule is None:
+                return assemble(there, text_rule(shelf.encoder.count_tokens), budget)
+            return assemble(with_linked(index, there), rule, budget, focus)
 
     def draw(context: Context, rule: TokenRule) -> Drawn:
-        return draw_parts(index, context, shelf.pool, rule.count_text, shelf.password)
+        with shelf.turn:
+            return draw_parts(index, context, shelf.pool, rule.count_text, shelf.password)
 
-    return Stages(retrieve, lay_out, draw, lambda found: pages_to_list(index, found, documents))
+    def list_pages(found: Sequence[Found]) -> Sequence[Evidence]:
+        with shelf.turn:
+            return pages_to_list(index, found, documents)
+
+    return Stages(retrieve, lay_out, draw, list_pages)
 
 
 def pages_to_list(index: LibraryIndex, found: Sequence[Found], documents: Sequence[str] = ()) -> tuple[Evidence, ...]:

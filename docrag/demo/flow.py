@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from docrag.benchmark import BenchmarkOptions, evaluate
 from docrag.client import Library
+from docrag.demo.opening import make_opening
 from docrag.demo.questions import SHOWCASE, DemoQuestion, write_questions
-from docrag.demo.report import DemoAnswer, describe_hit, write_report
 from docrag.errors import EnvironmentFault, UsageError
-from docrag.eval.scoring import score_predictions
-from docrag.eval.submissions import load_items
 from docrag.eval.summary import Summary
+from docrag.report import write_library_report
 from docrag.types import Answer, IngestReport
 
-PAGE_PX = 1_100
-THUMB_PX = 260
-THUMBS = 3
 MARKER = "samples.json"
 
 
@@ -55,43 +49,13 @@ def run_demo(out: Path, say: Callable[[str], None]) -> DemoResult:
         say(f"  {ingested.pages.ok} pages in {ingested.seconds:.1f} s, {ingested.ocr} of them by OCR\n")
         answers = tuple((question, library.ask(question.question)) for question in SHOWCASE)
         summary = evaluate(library, out, out / "run", BenchmarkOptions())
-        report = out / "report.html"
-        shown = [_shown(library, question, answer) for question, answer in answers]
-        write_report(report, shown, _figures(summary, out / "run"), ingested.to_json())
-    return DemoResult(ingested, answers, summary, report)
+        report = write_library_report(library, out / "run", out, make_opening(library, ingested, answers))
+    return DemoResult(ingested, answers, summary, report.html)
 
 
 def _clear(out: Path) -> None:
     if out.exists() and any(out.iterdir()) and not (out / MARKER).is_file():
         raise UsageError(f"{out} holds other things than a demo", "name a new folder with --out")
-    for made in ("library", "run"):
+    for made in ("library", "run", "charts"):
         shutil.rmtree(out / made, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-
-
-def _shown(library: Library, question: DemoQuestion, answer: Answer) -> DemoAnswer:
-    cited = answer.citations[0] if answer.citations else None
-    picture = library.page_image(cited.document, cited.page_number, long_side_px=PAGE_PX) if cited else None
-    page = library.page(cited.document, cited.page_number) if cited else None
-    others = [
-        hit for hit in answer.hits if cited is None or (hit.name, hit.page.page_number) != (cited.document, cited.page_number)
-    ]
-    return DemoAnswer(
-        question=question.question,
-        answer=answer,
-        expected=question.answer,
-        page_png=picture,
-        page_size_pt=(page.width_pt, page.height_pt) if page else None,
-        thumbs=tuple(
-            (describe_hit(hit), library.page_image(hit.name, hit.page.page_number, long_side_px=THUMB_PX))
-            for hit in others[:THUMBS]
-        ),
-    )
-
-
-def _figures(summary: Summary, run_dir: Path) -> Mapping[str, Any]:
-    predictions = run_dir / "predictions.jsonl"
-    lines = [json.loads(line) for line in predictions.read_text(encoding="utf-8").splitlines()]
-    scored = score_predictions(load_items(predictions)).to_json()["items"]
-    items = [{**line, "score": item["score"]} for line, item in zip(lines, scored, strict=True)]
-    return {**summary.to_json(), "items": items}

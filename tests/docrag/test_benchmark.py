@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import docrag
-from docrag.benchmark import BenchmarkOptions, evaluate
+from docrag.benchmark import BenchmarkOptions, evaluate, page_rule, page_tokens
 from docrag.client import Library
 from docrag.errors import UsageError
-from docrag.eval.predictions import read_predictions
-from docrag.testing import HashEncoder
+from docrag.eval.benchmarks import get_benchmark
+from docrag.eval.predictions import Prediction, read_predictions
+from docrag.eval.record import read_run
+from docrag.pipelines.prompts import PROMPTS_SHA256
+from docrag.pipelines.tokens import QWEN2_VL, TokenRule
+from docrag.testing import HashEncoder, ScriptedReader
+from docrag.types import Context, Reading
 from tests.ingest import hostile
 
 
@@ -84,15 +95,16 @@ def test_library_scope_ranks_all_pages_and_asks_nobody_when_told(library: Librar
 
 
 def test_a_run_is_taken_up_only_when_told_and_only_with_its_settings(library: Library, data: Path, tmp_path: Path) -> None:
-    first = evaluate(library, data, tmp_path, BenchmarkOptions())
+    evaluate(library, data, tmp_path, BenchmarkOptions())
+    first = (tmp_path / "scores.json").read_bytes()
     lines = (tmp_path / "predictions.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "predictions.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
     with pytest.raises(UsageError):
         evaluate(library, data, tmp_path, BenchmarkOptions())
     with pytest.raises(UsageError):
         evaluate(library, data, tmp_path, BenchmarkOptions(scope="library", resume=True))
-    again = evaluate(library, data, tmp_path, BenchmarkOptions(resume=True))
-    assert again.to_json() == first.to_json()
+    evaluate(library, data, tmp_path, BenchmarkOptions(resume=True))
+    assert (tmp_path / "scores.json").read_bytes() == first
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == 4
 
 
@@ -130,3 +142,184 @@ def test_an_unknown_reader_ends_a_run_before_it_begins(library: Library, data: P
             evaluate(other, data, tmp_path / "run", BenchmarkOptions())
         assert not (tmp_path / "run").exists()
         assert evaluate(other, data, tmp_path / "run", BenchmarkOptions(retrieval_only=True, limit=1)).scores.questions == 1
+
+
+# --- what a run keeps ---
+
+
+def test_a_run_says_what_it_was_made_of(library: Library, data: Path, tmp_path: Path) -> None:
+    evaluate(library, data, tmp_path / "run", BenchmarkOptions())
+    record = read_run(tmp_path / "run")
+    assert record.config["benchmark"] == "mmlongbench-doc"
+    assert record.config["form"].startswith("4 questions")
+    assert (record.config["index"], record.config["data"]) == (str(data / "library"), str(data))
+    assert (record.config["prompts_sha256"], record.config["concurrency"]) == (None, 1)  # quote reads no prompts
+    assert record.config["image_rule"] == "MMLongBench"
+    found = record.predictions[record.questions[0].question_id]
+    assert found.read_pages == (1, 2, 3)
+    assert len(found.read_tokens) == 3
+    assert sum(found.read_tokens) == found.context_tokens <= found.budget_tokens == 32_768
+    assert (found.rounds, found.trace["best"], found.response) == (1, "470", "")
+    assert len(found.ranked_tokens) == len(found.ranked_pages) == 3
+
+
+def test_a_page_is_counted_as_the_image_that_a_reader_would_be_shown() -> None:
+    assert page_tokens(page_rule(None), 612, 792) == 28 * 22  # patches of 28 pixels: 784 x 616
+    assert page_tokens(page_rule(TokenRule(None, len)), 612, 792) == 28 * 22
+    assert page_tokens(page_rule(TokenRule(QWEN2_VL, len, 2)), 792, 612) == 28 * 22 + 2
+    with pytest.raises(UsageError, match="sees no images"):
+        page_tokens(TokenRule(None, len), 612, 792)
+
+
+def test_a_document_is_named_the_same_whatever_was_asked_before(library: Library, data: Path, tmp_path: Path) -> None:
+    """Not only from the question on that names it: a run that is taken up would differ from one left alone."""
+    options = BenchmarkOptions(scope="library", retrieval_only=True)
+    evaluate(library, data, tmp_path, options)
+    first = read_run(tmp_path).predictions
+    lines = (tmp_path / "predictions.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "predictions.jsonl").write_text("".join(lines[1:]))
+    evaluate(library, data, tmp_path, BenchmarkOptions(scope="library", retrieval_only=True, resume=True))
+    again = read_run(tmp_path).predictions
+    assert [again[id_].ranked_library for id_ in first] == [made.ranked_library for made in first.values()]
+    assert {name for name, _ in first[next(iter(first))].ranked_library or ()} == {"boats.pdf", "trains.pdf"}
+
+
+def test_questions_of_ones_own_may_name_no_document(library: Library, data: Path, tmp_path: Path) -> None:
+    questions = [
+        {"question": "How many trains were sold?", "answer": 31},
+        {"question": "How many trains were sold?", "answer": 31, "document": "trains.pdf", "evidence_pages": [2]},
+        {"question": "How many were lost?", "answer": 7, "document": "nowhere.pdf"},
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(question) + "\n" for question in questions))
+    evaluate(library, path, tmp_path / "run", BenchmarkOptions(), benchmark=get_benchmark("questions"))
+    record = read_run(tmp_path / "run")
+    over_all, inside, nowhere = (record.predictions[question.question_id] for question in record.questions)
+    assert record.config["benchmark"] == "questions"
+    assert (over_all.ranked_pages, over_all.document_pages) == ((), None)
+    assert over_all.ranked_library is not None
+    assert over_all.ranked_library[0][1] == 2
+    assert over_all.ranked_library[0][0].endswith("trains.pdf")
+    assert (inside.ranked_pages[0], inside.ranked_library, inside.answer) == (2, None, "31")
+    assert (nowhere.outcome, nowhere.has_no_document) == ("failed", True)
+    before = (tmp_path / "run" / "predictions.jsonl").read_bytes()
+    evaluate(library, path, tmp_path / "run", BenchmarkOptions(resume=True), benchmark=get_benchmark("questions"))
+    assert (tmp_path / "run" / "predictions.jsonl").read_bytes() == before
+
+
+# --- several questions at once ---
+
+
+@pytest.fixture
+def many(data: Path, tmp_path: Path) -> Path:
+    """Sixty questions about the two documents."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    (folder / "documents").symlink_to(data / "documents")
+    samples = [
+        sample(f"{what}.pdf", f"How many {what} were sold in {2023 - number}?", "470", "[2]")
+        for number in range(30)
+        for what in ("boats", "trains")
+    ]
+    (folder / "samples.json").write_text(json.dumps(samples))
+    return folder
+
+
+def test_readers_work_at_the_same_time_and_the_index_is_used_by_one(
+    library: Library, data: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four questions meet at the reader, which can be passed only together; in the index no two ever do."""
+    together = threading.Barrier(4, timeout=20)
+
+    def read(question: str, context: Context) -> Reading:
+        together.wait()
+        return Reading("answered", str(len(context.evidence)), 0.5)
+
+    reader = ScriptedReader([read], TokenRule(QWEN2_VL, len))
+    monkeypatch.setattr("docrag.client.open_reader", lambda spec, settings: reader)
+    library.close()
+    with docrag.open(library.location, reader="openai:scripted", budget_tokens=4_000, workers=1) as served:
+        served.encoder = HashEncoder()  # type: ignore[assignment]
+        alone = OneThread()
+        for name in ("search", "page_contents", "document", "lane_vectors"):
+            monkeypatch.setattr(served.index, name, alone.guard(getattr(served.index, name)))
+        summary = evaluate(served, many, tmp_path / "run", BenchmarkOptions(limit=20))
+    assert summary.scores.questions == 20
+    record = read_run(tmp_path / "run")
+    assert (record.config["concurrency"], record.config["prompts_sha256"]) == (4, PROMPTS_SHA256)
+    assert record.config["image_rule"] == QWEN2_VL.name
+    assert {made.answer for made in record.predictions.values()} <= {"2", "3"}
+    assert any(image is not None for images in reader.images for image in images)
+
+
+class OneThread:
+    """Wraps functions that may call each other, but of which two threads must never be in any at the same time."""
+
+    def __init__(self) -> None:
+        self._alone = threading.RLock()
+
+    def guard(self, function: Any) -> Any:
+        def called(*arguments: Any) -> Any:
+            assert self._alone.acquire(blocking=False), f"{function} was called while another thread was in the index"
+            try:
+                time.sleep(0.001)  # so that another thread gets the chance
+                return function(*arguments)
+            finally:
+                self._alone.release()
+
+        return called
+
+
+def test_a_model_of_this_process_is_not_asked_by_several_threads(library: Library, data: Path, tmp_path: Path) -> None:
+    library.close()
+    with (
+        docrag.open(library.location, reader="hf:tiny") as local,
+        pytest.raises(UsageError, match="reads one question at a time, got a concurrency of 2"),
+    ):
+        evaluate(local, data, tmp_path / "run", BenchmarkOptions(concurrency=2))
+
+
+KILLED_RUN = """
+import sys, docrag
+from pathlib import Path
+from docrag.benchmark import BenchmarkOptions, evaluate
+from docrag.testing import HashEncoder
+
+library, data, out, concurrency = sys.argv[1:]
+with docrag.open(library, workers=1) as opened:
+    opened.encoder = HashEncoder()
+    evaluate(opened, Path(data), Path(out), BenchmarkOptions("library", resume=True, concurrency=int(concurrency)))
+"""
+
+
+def test_killed_five_times_with_a_real_library_it_ends_as_if_left_alone(library: Library, many: Path, tmp_path: Path) -> None:
+    library.close()
+
+    def start(name: str, concurrency: int) -> subprocess.Popen[bytes]:
+        arguments = [library.location, str(many), str(tmp_path / name), str(concurrency)]
+        return subprocess.Popen([sys.executable, "-c", KILLED_RUN, *arguments])
+
+    assert start("alone", 1).wait(60) == 0
+    predictions = tmp_path / "killed" / "predictions.jsonl"
+    lines = 0
+    for _ in range(5):
+        process = start("killed", 3)
+        deadline = time.monotonic() + 30
+        while count_lines(predictions) < lines + 8 and time.monotonic() < deadline:
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        lines = count_lines(predictions)
+    assert lines < 60
+    assert start("killed", 3).wait(60) == 0
+    assert (tmp_path / "killed" / "scores.json").read_bytes() == (tmp_path / "alone" / "scores.json").read_bytes()
+    alone, killed = (read_run(tmp_path / name).predictions for name in ("alone", "killed"))
+    assert {id_: timeless(made) for id_, made in killed.items()} == {id_: timeless(made) for id_, made in alone.items()}
+
+
+def count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def timeless(made: Prediction) -> Prediction:
+    return replace(made, milliseconds=0.0)

@@ -45,6 +45,10 @@ def test_demo_leaves_a_report_and_a_run(done: tuple[Path, subprocess.CompletedPr
     html = (out / "report.html").read_text(encoding="utf-8")
     assert "Marrowby" in html
     assert html.count("<mark>") == 2  # the quoted words of the two answers; the refusal has none
+    assert html.count('<svg class="boxes"') == 2  # and where they stand on their pages
+    assert html.index("Asked and answered") < html.index("The same, measured")
+    assert "This report has no page pictures" not in html
+    assert {"report.html", "summary.md", "charts"} <= {path.name for path in out.iterdir()}
     summary = json.loads((out / "run" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["questions"], summary["scored"], summary["unanswerable"]) == (14, 14, 1.0)
 

@@ -19,7 +19,8 @@ from docrag.demo.company import ASSETS, CASH_FLOW, FUNDING, INCOME, Line, growth
 from docrag.demo.library import make_library
 from docrag.demo.names import ANNUAL_REPORT, DECK, MEMO
 from docrag.demo.questions import QUESTIONS, SHOWCASE, write_questions
-from docrag.eval.mmlongbench import document_path, load_questions
+from docrag.eval.benchmarks.mmlongbench import document_path
+from docrag.eval.benchmarks.mmlongbench import load as load_questions
 from docrag.types import NOT_ANSWERABLE
 
 

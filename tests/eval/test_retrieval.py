@@ -1,20 +1,25 @@
-"""Retrieval metrics against values worked out by hand, and intervals against a slow bootstrap."""
+"""Retrieval metrics against values worked out by hand, and against their definitions."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docrag.eval.intervals import mean_interval, paired_interval
-from docrag.eval.mmlongbench import Question
-from docrag.eval.retrieval import METRICS, Ranking, rank_metrics, relevant_pages, score_rankings
+from docrag.eval.questions import Question
+from docrag.eval.retrieval import (
+    CURVE_DEPTHS,
+    METRICS,
+    Ranking,
+    page_overlap,
+    rank_metrics,
+    recall_at_budgets,
+    recall_at_depths,
+    relevant_pages,
+    score_rankings,
+)
 
 
 def question(answer: str = "red", pages: tuple[int, ...] = (3,)) -> Question:
@@ -27,6 +32,20 @@ def test_metrics_worked_out_by_hand() -> None:
     assert (values["all@5"], values["hit@5"], values["mrr"]) == (0.0, 1.0, 0.5)
     ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
     assert values["ndcg@5"] == pytest.approx((1 / math.log2(3) + 1 / math.log2(5)) / ideal)
+    assert (values["all@3"], values["all@10"], values["hit@1"], values["hit@3"]) == (0.0, 1.0, 0.0, 1.0)
+    assert (values["precision@5"], values["f1@5"]) == pytest.approx((2 / 5, 2 * (2 / 5) * (2 / 3) / (2 / 5 + 2 / 3)))
+
+
+def test_precision_is_over_the_pages_that_there_are() -> None:
+    values = rank_metrics([3, 1], {3})
+    assert (values["precision@5"], values["recall@5"], values["f1@5"]) == pytest.approx((1 / 2, 1, 2 / 3))
+
+
+def test_pages_read_against_evidence() -> None:
+    relevant = frozenset({("d", 2), ("d", 3), ("d", 9)})
+    read = [("d", 2), ("d", 3), ("d", 2), ("d", 4), ("e", 9)]
+    assert page_overlap(read, relevant) == pytest.approx((2 / 4, 2 / 3, 4 / 7))
+    assert page_overlap([], relevant) == (0.0, 0.0, 0.0)
 
 
 def test_more_evidence_than_fits_can_not_all_be_there() -> None:
@@ -46,8 +65,10 @@ def test_metrics_agree_with_their_definitions(ranked: list[int], relevant: set[i
     unique = sorted(set(ranked), key=ranked.index)
     for k in (1, 3, 5, 10):
         assert values[f"recall@{k}"] == pytest.approx(len(set(unique[:k]) & relevant) / len(relevant))
-    assert values["all@5"] == (relevant <= set(unique[:5]))
-    assert values["hit@5"] == bool(relevant & set(unique[:5]))
+        assert values[f"all@{k}"] == (relevant <= set(unique[:k]))
+        assert values[f"hit@{k}"] == bool(relevant & set(unique[:k]))
+    found = len(set(unique[:5]) & relevant)
+    assert values["f1@5"] == pytest.approx(2 * found / (len(unique[:5]) + len(relevant)))
     assert values["mrr"] == pytest.approx(max((1 / (unique.index(page) + 1) for page in relevant if page in unique), default=0))
     assert 0 <= values["ndcg@5"] <= 1 + 1e-12
 
@@ -73,54 +94,36 @@ def test_means_over_the_judged_rankings() -> None:
     assert score_rankings([], "document").to_json() == {"scope": "document", "questions": 0, **dict.fromkeys(METRICS)}
 
 
-def slow_bootstrap(values: Sequence[float], clusters: Sequence[str], draws: int) -> tuple[float, float]:
-    generator = random.Random(3)
-    names = sorted(set(clusters))
-    means = []
-    for _ in range(draws):
-        drawn = [
-            v for name in generator.choices(names, k=len(names)) for v, c in zip(values, clusters, strict=True) if c == name
-        ]
-        means.append(sum(drawn) / len(drawn))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+def ranking(pages: list[int], relevant: set[int], tokens: tuple[int, ...] = ()) -> Ranking:
+    def places(numbers: list[int]) -> tuple[tuple[str, int], ...]:
+        return tuple(("d.pdf", page) for page in numbers)
+
+    return Ranking("q", "d.pdf", places(pages), frozenset(places(sorted(relevant))), tokens)
 
 
-def example(n: int = 120) -> tuple[list[float], list[str]]:
-    generator = random.Random(5)
-    clusters = [f"{generator.randrange(12)}.pdf" for _ in range(n)]
-    return [float(generator.random() < 0.3 + 0.05 * int(name.split(".")[0])) for name in clusters], clusters
+def test_recall_against_depth() -> None:
+    curve = recall_at_depths([ranking([4, 1, 2], {1, 2}), ranking([5], {5}), ranking([1], set())])
+    assert len(curve) == len(CURVE_DEPTHS)
+    assert curve[:4] == pytest.approx((0.5, 0.75, 1.0, 1.0))
+    assert curve[-1] == 1.0
+    assert recall_at_depths([ranking([1], set())]) == ()
 
 
-def test_interval_agrees_with_a_slow_bootstrap() -> None:
-    values, clusters = example()
-    interval = mean_interval(values, clusters)
-    assert interval is not None
-    low, high = slow_bootstrap(values, clusters, 3000)
-    assert interval.estimate == pytest.approx(sum(values) / len(values))
-    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.015)
-    assert mean_interval(values, clusters) == interval
+def test_recall_against_tokens() -> None:
+    big_first = ranking([4, 1, 2], {1, 2}, (1500, 400, 400))
+    small = ranking([5], {5}, (900,))
+    budgets, recalls = recall_at_budgets([big_first, small, ranking([1], set(), ())])
+    found = dict(zip(budgets, recalls, strict=True))
+    assert (found[1024], found[2048], found[3072]) == (0.5, 0.75, 1.0)
+    assert budgets[-1] == 128 * 1024
 
 
-def test_paired_interval_sees_a_gain_that_two_intervals_hide() -> None:
-    values, clusters = example()
-    better = [min(1.0, value + 0.1) for value in values]
-    gain = paired_interval(better, values, clusters)
-    assert gain is not None
-    assert 0 < gain.low < gain.estimate < gain.high < 0.1
-    assert paired_interval(values, values, clusters) == type(gain)(0.0, 0.0, 0.0)
-    loss = paired_interval(values, better, clusters)
-    assert loss is not None
-    assert loss.high < 0
-
-
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, 0.0]])
-def test_one_document_has_no_interval(values: list[Any]) -> None:
-    assert mean_interval(values, ["d.pdf"] * len(values)) is None
-
-
-def test_lengths_that_differ_are_an_error() -> None:
-    with pytest.raises(ValueError, match="got 2 and 1"):
-        paired_interval([1.0, 0.0], [1.0], ["a", "b"])
-    with pytest.raises(ValueError, match="2 rows and 1 clusters"):
-        mean_interval([1.0, 0.0], ["a"])
+def test_recall_against_tokens_ends_where_they_are_not_known() -> None:
+    kept_two = ranking([4, 1, 2], {1, 2}, (1500, 1000))
+    budgets, recalls = recall_at_budgets([kept_two])
+    assert budgets == (1024, 1536, 2048)
+    assert recalls == (0.0, 0.0, 0.0)
+    assert recall_at_budgets([kept_two, ranking([1], {1})]) == ((), ())
+    assert recall_at_budgets([]) == ((), ())
+    missed = ranking([], {1})
+    assert recall_at_budgets([missed])[1] == (0.0,) * 15

@@ -3,84 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import docrag
 from docrag.errors import EnvironmentFault, UsageError
-from docrag.eval.mmlongbench import Question, question_ids
 from docrag.eval.predictions import Prediction, read_predictions
-from docrag.eval.run import RunConfig, git_commit, run_benchmark
+from docrag.eval.questions import Question
+from docrag.eval.run import RunConfig, RunOptions, git_commit, run_benchmark
 from docrag.eval.scoring import score_predictions
 from docrag.eval.submissions import load_items
-from docrag.eval.summary import Summary
-from docrag.types import NOT_ANSWERABLE, Citation
-
-CONFIG = RunConfig(settings={"reader": "quote", "k": 5}, fingerprints={"bm25": "b1"})
-FILES = ["config.json", "predictions.jsonl", "summary.json", "summary.md"]
-
-
-def make_questions() -> tuple[Question, ...]:
-    rows = [
-        ("a.pdf", "Which colour?", "red", (2,), ("Table",)),
-        ("a.pdf", "Which shape?", "round", (2, 4), ("Figure",)),
-        ("b.pdf", "Which size?", NOT_ANSWERABLE, (), ()),
-        ("b.pdf", "Which taste?", "sweet", (1, 99), ("Table", "Chart|Map")),
-        ("c.pdf", "Which price?", "cheap", (3,), ("Table",)),
-    ]
-    ids = question_ids([(row[0], row[1]) for row in rows])
-    return tuple(
-        Question(
-            question_id,
-            doc_id,
-            f"Type {doc_id[0]}",
-            text,
-            answer,
-            pages,
-            sources,
-            "None" if answer == NOT_ANSWERABLE else "Str",
-        )
-        for question_id, (doc_id, text, answer, pages, sources) in zip(ids, rows, strict=True)
-    )
-
-
-QUESTIONS = make_questions()
-ANSWERS = {"Which colour?": "red", "Which shape?": NOT_ANSWERABLE, "Which size?": NOT_ANSWERABLE, "Which taste?": "sweet"}
-
-
-def answer(question: Question) -> Prediction:
-    """Right but for one refusal; c.pdf could not be ingested; ranks pages 1, 2, 3, 4."""
-    if question.doc_id == "c.pdf":
-        return Prediction.failed(question.question_id)
-    text = ANSWERS[question.question]
-    return Prediction(
-        question_id=question.question_id,
-        answer=text,
-        outcome="not_answerable" if text == NOT_ANSWERABLE else "answered",
-        confidence=0.5,
-        document_pages=10,
-        ranked_pages=(1, 2, 3, 4),
-        ranked_library=(("c.pdf", 1), (question.doc_id, 2)),
-        citations=(Citation(question.doc_id, 2, "ii", "it is\n“red”", (1.0, 2.0, 3.5, 4.0), True),) if text == "red" else (),
-        milliseconds=12.5,
-    )
-
-
-def run(out_dir: Path, answerer: Callable[[Question], Prediction] = answer, config: RunConfig = CONFIG, **rest: Any) -> Summary:
-    return run_benchmark(QUESTIONS, answerer, out_dir, config, **rest)
-
-
-def unasked(question: Question) -> Prediction:
-    raise AssertionError(f"asked again: {question.question}")
+from tests.eval.runs import CONFIG, FILES, QUESTIONS, answer, files, run, scores, unasked
 
 
 def test_a_run_counts_every_question(tmp_path: Path) -> None:
@@ -104,11 +40,12 @@ def test_a_run_counts_every_question(tmp_path: Path) -> None:
 def test_the_folder_holds_what_the_summary_says(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "run"
     summary = run(out)
-    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert files(out) == FILES
     data = json.loads((out / "summary.json").read_text())
     assert data == summary.to_json()
-    groups = ["answerable", "single_page", "cross_page", "unanswerable", "by_source", "by_doc_type"]
-    assert list(data) == ["questions", "scored", "accuracy", "f1", *groups, "intervals", "retrieval", "usage", "cost", "config"]
+    assert (out / "summary.md").read_text() == summary.to_markdown()
+    groups = {"answerable", "single_page", "cross_page", "unanswerable", "by_source", "by_doc_type"}
+    assert {"questions", "scored", "accuracy", "f1", *groups, "intervals", "retrieval", "config"} <= data.keys()
     config = json.loads((out / "config.json").read_text())
     assert data["config"] == config
     assert (config["docrag"], config["questions"], config["scope"]) == (docrag.__version__, 5, "document")
@@ -116,18 +53,6 @@ def test_the_folder_holds_what_the_summary_says(tmp_path: Path) -> None:
     low, high = data["intervals"]["accuracy"]
     assert 0 <= low < data["accuracy"] < high <= 1
     assert set(data["intervals"]) == {"accuracy", "f1", "answerable", "unanswerable", *(f"recall@{k}" for k in (1, 3, 5, 10))}
-
-
-def test_the_table_is_readable(tmp_path: Path) -> None:
-    run(tmp_path)
-    table = (tmp_path / "summary.md").read_text()
-    assert "5 questions, 5 scored" in table
-    assert "| accuracy | 60.0 | 0.0 to 100.0 | 5 |" in table
-    assert "| mean of answerable and unanswerable | 75.0 |  | 5 |" in table
-    assert "| answerable, wrongly refused | 25.0 |  | 4 |" in table
-    assert "| Chart\\|Map | 100.0 |  | 1 |" in table
-    assert "| pages found (document) | % | 95 % interval | questions |" in table
-    assert "| settings.reader | quote |" in table
 
 
 def test_its_predictions_can_be_scored_and_read_back(tmp_path: Path) -> None:
@@ -153,7 +78,6 @@ def test_a_retrieval_only_run_has_no_answers(tmp_path: Path) -> None:
     assert data["by_source"] == {"Chart|Map": None, "Figure": None, "Table": None}
     assert data["intervals"]["accuracy"] is None
     assert data["retrieval"]["recall@3"] == pytest.approx((1 + 1 / 2 + 1 + 0) / 4)
-    assert "| accuracy | - |  | 5 |" in (tmp_path / "summary.md").read_text()
     assert [(p.answer, p.outcome) for p in read_predictions(tmp_path / "predictions.jsonl")] == [(None, None)] * 4 + [
         (None, "failed")
     ]
@@ -231,7 +155,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_or_a_half_begun_one_is_taken(tmp_path: Path) -> None:
     (tmp_path / "config.json.tmp").write_text('{"docr')
     assert run(tmp_path, resume=True).scores.questions == 5
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert files(tmp_path) == FILES
 
 
 @pytest.mark.parametrize(
@@ -242,6 +166,8 @@ def test_an_empty_folder_or_a_half_begun_one_is_taken(tmp_path: Path) -> None:
         (replace(CONFIG, fingerprints={"bm25": "b2"}), "fingerprints.bm25 was 'b1' and is now 'b2'"),
         (replace(CONFIG, scope="library"), "scope was 'document' and is now 'library'"),
         (replace(CONFIG, retrieval_only=True), "retrieval_only was False and is now True"),
+        (replace(CONFIG, benchmark="mine"), "benchmark was '' and is now 'mine'"),
+        (replace(CONFIG, prompts_sha256="ab"), "prompts_sha256 was None and is now 'ab'"),
     ],
 )
 def test_a_resume_with_other_settings_names_both(tmp_path: Path, config: RunConfig, difference: str) -> None:
@@ -258,6 +184,13 @@ def test_a_resume_may_change_what_changes_no_figure(tmp_path: Path, name: str) -
     assert run(tmp_path, unasked, replace(CONFIG, settings={"k": 5, name: 2}), resume=True).to_json() == first.to_json()
 
 
+def test_a_resume_may_find_data_and_index_elsewhere_and_ask_more_at_once(tmp_path: Path) -> None:
+    first = run(tmp_path, config=replace(CONFIG, data="/a", index="/b"))
+    again = run(tmp_path, unasked, replace(CONFIG, data="/c", index="/d"), resume=True, concurrency=3)
+    assert again.to_json() == first.to_json()
+    assert (again.config["data"], again.config["index"], again.config["concurrency"]) == ("/a", "/b", 1)
+
+
 def test_what_models_read_and_wrote_is_added_up_and_priced(tmp_path: Path) -> None:
     def paid(question: Question) -> Prediction:
         return replace(answer(question), usage={"calls": 2, "input_tokens": 1000}, read_pages=(2, 3), why="it says so")
@@ -266,7 +199,6 @@ def test_what_models_read_and_wrote_is_added_up_and_priced(tmp_path: Path) -> No
     summary = run(tmp_path, paid, priced)
     assert summary.to_json()["usage"] == {"calls": 10, "input_tokens": 5000}
     assert summary.to_json()["cost"] == 0.01
-    assert "| input_tokens | 5,000 |" in (tmp_path / "summary.md").read_text()
     kept = read_predictions(tmp_path / "predictions.jsonl")
     assert {(one.usage["calls"], one.read_pages, one.why) for one in kept} == {(2, (2, 3), "it says so")}
     assert run(tmp_path, unasked, priced, resume=True).to_json() == summary.to_json()
@@ -286,7 +218,7 @@ def test_predictions_without_usage_are_read(tmp_path: Path) -> None:
 def test_a_resume_with_other_questions_is_refused(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(UsageError, match=r"begun otherwise: questions was 5 and is now 4; questions_sha256 was"):
-        run_benchmark(QUESTIONS[:4], unasked, tmp_path, CONFIG, resume=True)
+        run_benchmark(QUESTIONS[:4], unasked, tmp_path, CONFIG, RunOptions(resume=True))
 
 
 def test_questions_are_checked(tmp_path: Path) -> None:
@@ -311,53 +243,6 @@ def test_a_folder_that_can_not_be_made_is_the_environments_fault() -> None:
         run(Path("/proc/nothing/run"))
 
 
-KILLED_RUN = """
-import sys, time
-from pathlib import Path
-from docrag.eval.mmlongbench import load_questions
-from docrag.eval.predictions import Prediction
-from docrag.eval.run import RunConfig, run_benchmark
-
-def answer(question):
-    time.sleep(0.002)
-    return Prediction(question.question_id, "red " * 2000, "answered", 0.5, 9, (1, 2), None, (), 1.0)
-
-questions = load_questions(Path(sys.argv[1]))
-run_benchmark(questions, answer, Path(sys.argv[2]), RunConfig({}, {}), resume=True)
-"""
-
-
-def test_killed_at_any_moment_it_ends_as_if_left_alone(tmp_path: Path) -> None:
-    line = {
-        "doc_id": "a.pdf",
-        "doc_type": "T",
-        "answer": "red",
-        "evidence_pages": [1],
-        "evidence_sources": [],
-        "answer_format": "Str",
-    }
-    gold = tmp_path / "gold.jsonl"
-    gold.write_text("".join(json.dumps({**line, "question": f"No. {number}?"}) + "\n" for number in range(120)))
-
-    def start(name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", KILLED_RUN, str(gold), str(tmp_path / name)])
-
-    assert start("whole").wait() == 0
-    predictions = tmp_path / "killed" / "predictions.jsonl"
-    sizes = [0]
-    for _ in range(3):
-        process = start("killed")
-        deadline = time.monotonic() + 30
-        while (not predictions.exists() or predictions.stat().st_size < sizes[-1] + 50_000) and time.monotonic() < deadline:
-            time.sleep(0.003)
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        sizes.append(predictions.stat().st_size)
-    assert start("killed").wait() == 0
-    for name in FILES:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
 def test_the_commit_is_that_of_the_package(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         settings = ["-c", "user.name=t", "-c", "user.email=t@x.io", "-c", "commit.gpgsign=false"]
@@ -376,3 +261,46 @@ def test_the_commit_is_that_of_the_package(tmp_path: Path) -> None:
     assert git_commit(package) == head
     (package / "__init__.py").write_text("a = 2\n")
     assert git_commit(package) == f"{head}-dirty"
+
+
+# --- what failed is asked again ---
+
+
+def test_what_failed_is_asked_again_but_for_documents_that_are_not_there(tmp_path: Path) -> None:
+    def fails(question: Question) -> Prediction:
+        made = answer(question)
+        if question.question in ("Which colour?", "Which taste?"):
+            return replace(made, answer="Fail to answer", outcome="failed", why="the server is gone")
+        return made
+
+    first = run(tmp_path / "run", fails)
+    assert first.scores.accuracy == pytest.approx(1 / 5)
+    asked: list[str] = []
+    again = run(tmp_path / "run", lambda question: asked.append(question.question) or answer(question), resume=True)
+    assert asked == ["Which colour?", "Which taste?"]
+    run(tmp_path / "alone")
+    assert scores(tmp_path / "run") == scores(tmp_path / "alone")
+    assert again.scores.accuracy == pytest.approx(3 / 5)
+    assert run(tmp_path / "run", unasked, resume=True).to_json() == again.to_json()
+
+
+def test_a_question_about_the_whole_library_that_failed_is_asked_again(tmp_path: Path) -> None:
+    def fails(question: Question) -> Prediction:
+        return Prediction(question.question_id, "Fail to answer", "failed", 0.0, None, (), (("a.pdf", 1),), (), 1.0)
+
+    run(tmp_path, fails)
+    asked: list[str] = []
+    run(tmp_path, lambda question: asked.append(question.question) or answer(question), resume=True)
+    assert len(asked) == 5
+
+
+def test_the_scores_tell_each_question_and_no_times(tmp_path: Path) -> None:
+    summary = run(tmp_path / "a")
+    told = json.loads(scores(tmp_path / "a"))
+    assert told["accuracy"] == summary.scores.accuracy
+    assert [item["question_id"] for item in told["items"]] == [question.question_id for question in QUESTIONS]
+    assert [item["score"] for item in told["items"]] == [1.0, 0.0, 1.0, 1.0, 0.0]
+    found = {item["question_id"]: item["recall@3"] for item in told["retrieval_items"]}
+    assert found == {QUESTIONS[n].question_id: value for n, value in ((0, 1.0), (1, 0.5), (3, 1.0), (4, 0.0))}
+    run(tmp_path / "b", lambda question: replace(answer(question), milliseconds=99.0, usage={"calls": 1}))
+    assert scores(tmp_path / "a") == scores(tmp_path / "b")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from docrag.errors import UsageError
-from docrag.eval.mmlongbench import Question, load_questions
+from docrag.eval.benchmarks.mmlongbench import load as load_questions
 from docrag.eval.predictions import Prediction
+from docrag.eval.questions import Question
 from docrag.eval.scoring import score_predictions
-from docrag.eval.submissions import load_items
+from docrag.eval.submissions import Coverage, StrayLine, load_items, load_submission
 
 LINE: dict[str, Any] = {
     "doc_id": "orchard.pdf",
@@ -77,7 +78,7 @@ def test_no_prediction_anywhere_is_an_error(tmp_path: Path) -> None:
         (without("answer"), "answer is missing"),
         (without("answer_format"), "answer_format is missing"),
         (without(answer_format="Bool"), 'answer_format must be one of Str, Int, Float, List, None, got "Bool"'),
-        (without(prediction={"a": 1}), 'prediction must be a string, a number or a list of such, got {"a": 1}'),
+        (without(answer=None), "answer is null"),
         (without(evidence_pages="open('x')"), "evidence_pages must be a list such as [3, 5], got \"open('x')\""),
         (without(doc_id=5), "doc_id must be a string, got 5"),
     ],
@@ -87,6 +88,30 @@ def test_a_bad_line_is_named(tmp_path: Path, line: dict[str, Any], problem: str)
     with pytest.raises(UsageError) as caught:
         load_items(path)
     assert str(caught.value) == f"{path}, line 2: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "score"),
+    [("Gala", 1.0), (["Gala"], 0.0), ({"a": 1}, 0.0), (True, 0.0), (float("nan"), 0.0), ([[["Gala"]]], 0.0), (1e400, 0.0)],
+)
+def test_any_json_value_is_a_prediction_and_scores_as_its_text(tmp_path: Path, prediction: Any, score: float) -> None:
+    (item,) = load_items(write(tmp_path / "p.jsonl", without(prediction=prediction)))
+    assert item.prediction is not None
+    assert score_predictions([item]).accuracy == pytest.approx(score)
+
+
+def test_text_that_would_be_code_stays_text(tmp_path: Path) -> None:
+    trap = tmp_path / "ran"
+    code = f"__import__('pathlib').Path({str(trap)!r}).touch()"
+    lines = [without(prediction=code), without(answer_format="List", answer="['a']", prediction=f"[{code}]")]
+    assert score_predictions(load_items(write(tmp_path / "p.jsonl", *lines))).accuracy == 0.0
+    assert not trap.exists()
+
+
+def test_what_is_not_known_may_be_absent_null_or_empty(tmp_path: Path) -> None:
+    unknown = without(doc_id=None, doc_type="", question=None, evidence_pages=None, evidence_sources=None, question_id=7)
+    (item,) = load_items(write(tmp_path / "p.jsonl", unknown))
+    assert (item.question_id, item.doc_id, item.doc_type, item.evidence_pages, item.evidence_sources) == ("7", "", "", None, ())
 
 
 def test_a_torn_or_empty_file_is_named(tmp_path: Path) -> None:
@@ -99,28 +124,63 @@ def test_a_torn_or_empty_file_is_named(tmp_path: Path) -> None:
         load_items(path)
 
 
+def test_a_json_file_holds_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps([LINE, without(prediction="plum")], indent=1))
+    assert [one.score for one in score_predictions(load_items(path)).items] == [1.0, 0.0]
+
+
+def test_without_gold_the_coverage_is_unknown(tmp_path: Path) -> None:
+    assert load_submission(write(tmp_path / "p.jsonl", LINE)).coverage is None
+
+
 def test_gold_questions_are_the_denominator(tmp_path: Path) -> None:
     first, second = gold(tmp_path)
     path = write(tmp_path / "p.jsonl", {"question_id": second.question_id, "prediction": "7"})
-    scores = score_predictions(load_items(path, (first, second)))
+    submission = load_submission(path, (first, second))
+    scores = score_predictions(submission.items)
     assert [(one.item.question_id, one.score) for one in scores.items] == [(second.question_id, 1.0), (first.question_id, None)]
     assert (scores.questions, scores.scored, scores.accuracy) == (2, 1, 0.5)
+    assert submission.coverage == Coverage(2, (first.question_id,), (), ())
 
 
 def test_gold_questions_are_found_by_document_and_question(tmp_path: Path) -> None:
-    line = {"doc_id": "orchard.pdf", "question": "Which apple is red?", "question_id": "theirs", "pred": "Gala", "answer": "no"}
+    line = {
+        "doc_id": "orchard.pdf",
+        "question": " Which apple\nis red?",
+        "question_id": "theirs",
+        "pred": "Gala",
+        "answer": "no",
+    }
     scores = score_predictions(load_items(write(tmp_path / "p.jsonl", line), gold(tmp_path)))
     assert [one.score for one in scores.items] == [1.0, None]
 
 
-def test_predictions_that_do_not_fit_the_gold_file(tmp_path: Path) -> None:
-    questions = gold(tmp_path)
-    stranger = write(tmp_path / "p.jsonl", LINE, without(question="What?"))
-    with pytest.raises(UsageError, match=r"line 2: no such question in the gold file"):
-        load_items(stranger, questions)
-    twice = write(tmp_path / "q.jsonl", LINE, {"question_id": questions[0].question_id, "prediction": "x"})
-    with pytest.raises(UsageError, match=r"line 2: a second prediction for the question"):
-        load_items(twice, questions)
+def test_lines_that_do_not_fit_the_gold_file_are_told_and_not_counted(tmp_path: Path) -> None:
+    first, second = gold(tmp_path)
+    lines = [without(question="What?"), LINE, {"question_id": first.question_id, "prediction": "x"}, without(prediction="y")]
+    path = write(tmp_path / "p.jsonl", *lines, {"question_id": "q9", "prediction": "x"})
+    submission = load_submission(path, (first, second))
+    assert [item.prediction for item in submission.items] == ["gala", None]  # the first line about a question counts
+    assert submission.coverage == Coverage(
+        gold=2,
+        missing=(second.question_id,),
+        duplicates=(StrayLine(f"{path}, line 3", first.question_id), StrayLine(f"{path}, line 4", first.question_id)),
+        unknown=(StrayLine(f"{path}, line 1", ""), StrayLine(f"{path}, line 5", "q9")),
+    )
+
+
+def test_a_question_that_stands_twice_in_the_gold_file_takes_two_lines(tmp_path: Path) -> None:
+    twice = load_questions(write(tmp_path / "gold.jsonl", LINE, without(answer="Elstar")))
+    submission = load_submission(write(tmp_path / "p.jsonl", LINE, without(prediction="elstar"), LINE), twice)
+    assert score_predictions(submission.items).accuracy == 1.0
+    assert submission.coverage is not None
+    assert [line.question_id for line in submission.coverage.duplicates] == [twice[1].question_id]
+
+
+def test_nothing_that_fits_is_no_score_at_all(tmp_path: Path) -> None:
+    scores = score_predictions(load_items(write(tmp_path / "p.jsonl", without(question="What?")), gold(tmp_path)))
+    assert (scores.questions, scores.scored, scores.accuracy, scores.f1) == (2, 0, None, None)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import io
 import json
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pymupdf
 import pytest
@@ -156,6 +158,25 @@ def test_a_setting_that_the_model_does_not_take_is_left_out():
         assert opened.complete(PROMPT, Sampling()).notes == ("openai:m takes no temperature: its own is used",)
         opened.complete(PROMPT, Sampling())
     assert ["temperature" in sent for sent in server.requests] == [True, False, False]
+
+
+def test_a_setting_that_is_refused_to_several_threads_at_once_costs_none_its_answer():
+    refuses = error_reply(400, "Unsupported value: 'temperature' does not support 0")
+    together = threading.Barrier(4, timeout=10)
+
+    def refuse(handler):
+        together.wait()  # all four have sent it before the first is told
+        handler.send_response(refuses.status)
+        handler.send_header("Content-Length", str(len(refuses.body)))
+        handler.end_headers()
+        handler.wfile.write(refuses.body)
+
+    with told_server(*[Reply(act=refuse)] * 4, chat_reply("x")) as server, ThreadPoolExecutor(4) as threads:
+        opened = chat(server)
+        done = list(threads.map(lambda _: opened.complete(PROMPT, Sampling()), range(8)))
+    assert [completion.text for completion in done] == ["x"] * 8
+    assert opened.notes == ["openai:m takes no temperature: its own is used"]
+    assert sum("temperature" in sent for sent in server.requests) == 4
 
 
 def test_an_answer_cut_off_at_its_limit_is_known():

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,17 @@ def test_several_processes_write_at_once(tmp_path):
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     cache = ReaderCache(path)
     assert all(cache.get(f"{name} {n}") == Completion(f"said {n}") for name in range(3) for n in range(25))
+
+
+def test_several_threads_share_one(tmp_path):
+    cache = ReaderCache(str(tmp_path / "readings.sqlite"))
+
+    def put_and_get(number):
+        cache.put(f"key {number}", Completion(f"said {number}"))
+        return cache.get(f"key {number}")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(put_and_get, range(40))) == [Completion(f"said {number}") for number in range(40)]
 
 
 def test_a_damaged_cache_costs_a_warning(tmp_path):

@@ -1,0 +1,231 @@
+"""The report as text: what its rows hold, what its chapters say, and that nothing in it can end or add a script."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from docrag.errors import UsageError
+from docrag.eval.record import read_run
+from docrag.eval.report.compose import Report, compose
+from docrag.eval.report.pictures import Picture, Pictures, pages_to_draw
+from docrag.eval.report.rows import LONGEST_TEXT, QuestionRow, question_rows
+from docrag.eval.report.runs import open_runs
+from docrag.eval.report.script import Styles, content_hash, script_json, security_policy
+from docrag.eval.report.view import Highlight, LargePage, Opening
+from docrag.types import NOT_ANSWERABLE
+from tests.report_runs import HOSTILE, cited, fruit_predictions, fruit_questions, fruit_run, question, said, write_run
+
+NO_PICTURES = Pictures(note="nobody drew them")
+
+
+class Elements(HTMLParser):
+    """The elements of a page, the text of its scripts, and its visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self._inside = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts.append(data)
+        elif self._inside != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def rows_of(*folders: Path) -> tuple[QuestionRow, ...]:
+    return question_rows(open_runs([read_run(folder) for folder in folders]))
+
+
+def report_of(*folders: Path, pictures: Pictures = NO_PICTURES, opening: Opening | None = None) -> Report:
+    runs = open_runs([read_run(folder) for folder in folders])
+    return compose(runs, question_rows(runs), pictures, opening)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report_of(fruit_run(tmp_path_factory.mktemp("plain") / "fruit"))
+
+
+def test_rows_have_both_scores_ranks_and_what_was_missed(tmp_path: Path) -> None:
+    rows = {row.id: row for row in rows_of(fruit_run(tmp_path / "run"))}
+    right, missed, failed = (rows[name].runs[0] for name in ("q001", "q003", "q007"))
+    assert right
+    assert missed
+    assert failed
+    assert (right.score, right.strict, right.places, right.missed) == (1.0, 1.0, (1,), ())
+    assert (missed.score, missed.places, missed.missed) == (0.0, (0, 7), (3, 7))
+    assert (failed.score, failed.strict_outcome) == (0.0, "failed")
+    assert rows["q008"].pages == ()  # page 99 of 8
+    assert [rows[name].needed for name in ("q001", "q003", "q004", "q008")] == [
+        "1",
+        "2",
+        "unanswerable",
+        "none in the document",
+    ]
+
+
+def test_a_long_text_is_cut_and_says_so(tmp_path: Path) -> None:
+    one = question(1, "fruit.pdf", "red", [1])
+    row = rows_of(write_run(tmp_path / "run", [one], [said(one, "r" * 1_000_000)]))[0]
+    assert row.runs[0]
+    assert row.runs[0].prediction == "r" * LONGEST_TEXT + " [cut here: 1,000,000 characters in all]"
+
+
+def test_a_question_about_no_document_is_ranked_in_the_library(tmp_path: Path) -> None:
+    one = question(1, "", "red")
+    prediction = said(
+        one, "red", (), ranked_library=(("a.pdf", 2), ("b.pdf", 1)), citations=(cited(3, "red"),), document_pages=None
+    )
+    rows = rows_of(write_run(tmp_path / "run", [one], [prediction]))
+    assert rows[0].runs[0]
+    assert rows[0].runs[0].ranked == (("a.pdf", 2), ("b.pdf", 1))
+    assert pages_to_draw(rows) == (("/library/fruit.pdf", 3), ("a.pdf", 2), ("b.pdf", 1))
+
+
+def test_pages_are_drawn_once_over_questions_and_runs(tmp_path: Path) -> None:
+    rows = rows_of(fruit_run(tmp_path / "a"), fruit_run(tmp_path / "b"))
+    pages = pages_to_draw(rows)
+    assert len(set(pages)) == len(pages)
+    assert [page for name, page in pages if name == "tools.pdf"] == [1]
+    assert [page for name, page in pages if name == "fruit.pdf"] == [1, 2, 3, 4, 5, 6, 7]  # 7 is evidence; 8 was found sixth
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "<script", "]]>", "\u2028", "\u2029", "&lt;", "\ud800", "é"])
+def test_json_in_a_script_ends_nothing_and_reads_the_same(text: str) -> None:
+    written = script_json({text: [text]})
+    assert not re.search(r"[<>&\u2028\u2029]", written)
+    assert written.isascii()
+    assert json.loads(written) == {text: [text]}
+
+
+def test_json_in_a_script_has_no_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        script_json(float("nan"))
+
+
+def test_the_policy_names_the_one_style_and_script() -> None:
+    policy = security_policy("a {}", "1")
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert f"style-src {content_hash('a {}')}; script-src {content_hash('1')};" in policy
+    assert "unsafe" not in policy
+    assert content_hash("") == "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+
+
+def test_styles_become_classes_and_are_written_once() -> None:
+    styles = Styles()
+    drawn = '<g style="fill: red"/><g class="k" style="fill: red"/><title>style="x"</title>'
+    svg = styles.lift(f'<svg xmlns="http://www.w3.org/2000/svg">{drawn}</svg>')
+    assert svg == '<svg><g class="s0" /><g class="k s0" /><title>style="x"</title></svg>'
+    assert styles.css() == ".s0 { fill: red }"
+    with pytest.raises(ValueError, match="declarations only"):
+        styles.lift('<svg style="} body { display: none"/>')
+
+
+def test_a_report_has_its_scripts_and_no_others(plain: Report) -> None:
+    page = Elements(plain.html)
+    assert page.tags.count("script") == 3
+    assert HOSTILE not in plain.html
+    assert not [name for name, _ in page.attributes if name == "style" or name.startswith("on")]
+    links = {value for name, value in page.attributes if name in ("src", "href")}
+    assert all(value and value.startswith("#") for value in links)
+    data = json.loads(page.scripts[0])
+    assert [row["id"] for row in data["rows"]][:2] == ["q001", "q002"]
+    assert HOSTILE in data["rows"][5]["question"]
+
+
+def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
+    words = Elements(plain.html).words
+    assert "MMLongBench-Doc: fruit" in words
+    assert "12 questions about 2 documents. Answered by quote" in words
+    assert "commit 0123456789" in words
+    assert "Strict: docrag's own" in words
+    assert "None of them may be set beside this run as it is: 12 of 1,082 questions" in words
+    assert "This report has no page pictures: nobody drew them." in words
+    assert plain.summary.startswith("#")
+    assert {"published", "by-pages_needed", "recall-at-k", "tradeoff"} <= plain.charts.keys()
+
+
+def test_two_runs_on_different_questions_compare_what_both_have(tmp_path: Path) -> None:
+    first = fruit_run(tmp_path / "first")
+    second = write_run(tmp_path / "second", fruit_questions()[2:], fruit_predictions()[2:], scope="document", extra="here")
+    words = Elements(report_of(first, second).html).words
+    assert "2 are only in first, 0 only in second. Compared here are the 10 that both have" in words
+    assert "first has the higher official score on 0 questions and the lower on 0; on the other 10 they are equal" in words
+    assert "extra" in words
+
+
+def test_runs_without_a_common_question_are_refused(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "first", fruit_questions()[:2], fruit_predictions()[:2])
+    second = write_run(tmp_path / "second", fruit_questions()[2:], fruit_predictions()[2:])
+    with pytest.raises(UsageError, match="no question in common"):
+        report_of(first, second)
+
+
+def test_of_three_runs_the_others_are_compared_with_the_first(tmp_path: Path) -> None:
+    page = Elements(report_of(*(fruit_run(tmp_path / name / "run") for name in ("a", "b", "c"))).html)
+    assert page.words.count(" against ") >= 2
+    assert f"{tmp_path / 'b' / 'run'}" in page.words  # all three folders have the same name
+
+
+def test_a_run_that_only_searched_has_no_answers_to_show(tmp_path: Path) -> None:
+    predictions = [replace(one, answer=None, outcome=None, citations=()) for one in fruit_predictions()]
+    report = report_of(write_run(tmp_path / "run", fruit_questions(), predictions, retrieval_only=True))
+    assert "Nothing was answered" in Elements(report.html).words
+    assert "published" not in report.charts
+    assert "recall-at-k" in report.charts
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", fruit_questions(), fruit_predictions()[:5])
+    assert (
+        "run is not finished: 5 of 12 questions are asked. The others count as wrong here."
+        in Elements(report_of(run).html).words
+    )
+
+
+def test_other_benchmarks_are_not_set_beside_published_systems(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", fruit_questions(), fruit_predictions(), benchmark="questions")
+    assert "published" not in report_of(run).charts
+
+
+def test_highlights_stand_on_top_with_their_boxes(tmp_path: Path) -> None:
+    page = LargePage("data:image/png;base64,AAAA", "page 1", 200.0, 400.0, ((10.0, 20.0, 50.0, 30.0),))
+    shown = Highlight(f"Where? {HOSTILE}", NOT_ANSWERABLE, "refused", "Rightly.", "quote", (("words", "here"),), page, (page,))
+    html = report_of(fruit_run(tmp_path / "run"), opening=Opening("Title", ("Lead",), highlights=(shown,))).html
+    assert html.index("Asked and answered") < html.index("The same, measured") < html.index("Headline")
+    assert '<rect x="10.0" y="20.0" width="40.0" height="10.0"/>' in html
+    assert Elements(html).tags.count("script") == 3
+
+
+def test_pictures_are_in_the_file_once_with_their_size(tmp_path: Path) -> None:
+    pictures = Pictures({("fruit.pdf", 1): Picture(b"webp", 595.276, 841.89)}, {("fruit.pdf", 2): "it is encrypted"})
+    page = Elements(report_of(fruit_run(tmp_path / "run"), pictures=pictures).html)
+    assert json.loads(page.scripts[1]) == {
+        "drawn": {"fruit.pdf": {"1": [595.28, 841.89, "d2VicA=="]}},
+        "missing": {"fruit.pdf": {"2": "it is encrypted"}},
+        "note": "",
+    }
