@@ -10,7 +10,7 @@ from docrag.eval.breakdowns import breakdowns
 from docrag.eval.cases import Case, JudgedRun, judge
 from docrag.eval.evidence import evidence_figures
 from docrag.eval.figures import Analysis, Curve, Figure
-from docrag.eval.measures import ANSWER_MEASURES, Sample, has_evidence, mean_of
+from docrag.eval.measures import ANSWER_MEASURES, Sample, mean_of
 from docrag.eval.record import RunRecord
 from docrag.eval.retrieval import CURVE_DEPTHS, METRICS, RetrievalScores, Scope, recall_at_budgets, recall_at_depths
 from docrag.eval.spending import spending
@@ -65,9 +65,14 @@ def _headline(sample: Sample) -> dict[str, Figure]:
 
 
 def _retrieval(sample: Sample, scores: RetrievalScores) -> dict[str, Figure]:
+    ranked = frozenset(scores.question_ids)
+
     def figure(metric: str) -> Figure:
         values = dict(zip(scores.question_ids, scores.values[metric], strict=True))
-        return sample.figure(mean_of(lambda case: values[case.question.question_id], has_evidence))
+        return sample.figure(mean_of(lambda case: values[case.question.question_id], was_ranked))
+
+    def was_ranked(case: Case) -> bool:
+        return case.question.question_id in ranked
 
     return {metric: figure(metric) for metric in METRICS}
 

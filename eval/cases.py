@@ -66,8 +66,13 @@ class Case:
         return tuple((self.question.doc_id, page) for page in pages)
 
     def ranking(self, scope: Scope) -> Ranking:
-        """The pages found in the question's document, or in the library; none where that was not searched."""
+        """The pages found in the question's document, or in the library.
+
+        Where the reader was handed its pages and nothing was searched, there is nothing to find: it does not count.
+        """
         question, found = self.question, self.prediction
+        if found is not None and found.read_pages and not (found.ranked_pages or found.ranked_library):
+            return Ranking(question.question_id, question.doc_id, (), frozenset())
         inside = tuple((question.doc_id, page) for page in found.ranked_pages) if found else ()
         library = (found.ranked_library or ()) if found else ()
         ranked, tokens = (inside, found.ranked_tokens if found else ()) if scope == "document" else (library, ())

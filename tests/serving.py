@@ -45,6 +45,14 @@ def transformers_serve(folder: Path, scratch: Path) -> Generator[str]:
         server.wait()
 
 
+def serve_stand_in(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], str]:
+    """docrag's stand-in for a Qdrant server on `folder`, as a process for the test to kill; and its URL."""
+    command = [sys.executable, "-m", "docrag.testing.qdrant_server", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
 def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end:

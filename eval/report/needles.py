@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from docrag.eval.needle_result import NeedleResult, needle_result
-from docrag.eval.needles import DEPTHS, depth_name, length_name
+from docrag.eval.needles import DEPTHS, length_name
 from docrag.eval.report.charts import Chart, needles_chart
 from docrag.eval.report.runs import Run
 from docrag.eval.report.view import Cell, Drawing, Section, Table, count_cell, figure_cell, table
@@ -22,7 +22,7 @@ def needles_section(runs: Sequence[Run], draw: Callable[[Chart, str], str]) -> S
     for number, (run, result) in enumerate(found):
         shown = [[row.by_depth[depth].value for depth in DEPTHS] for row in result.rows]
         lengths = [length_name(row.length) for row in result.rows]
-        chart = needles_chart(shown, lengths, [depth_name(depth) for depth in DEPTHS], ("tokens", "depth of the page"))
+        chart = needles_chart(shown, lengths, [f"{100 * depth:.0f} %" for depth in DEPTHS], ("tokens", "depth of the page"))
         title = chart.title if len(found) == 1 else f"{run.name}: {chart.title}"
         drawings.append(Drawing(title, draw(chart, f"needles-{number}" if number else "needles"), _table(result)))
     lead = (

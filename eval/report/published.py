@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 from docrag.eval.published import Beside, comparable_to
 from docrag.eval.report.charts import Chart, headline_chart
-from docrag.eval.report.runs import Run
-from docrag.eval.report.sections import CHARTED_RUNS
+from docrag.eval.report.runs import CHARTED_RUNS, Run
 from docrag.eval.report.view import DASH, Cell, Drawing, Section, figure_cell, table
 
 _HEAD = ("", "accuracy", "F1", "UNA", "pages and answers by", "may it be set beside this run?")
@@ -55,7 +54,7 @@ def _their_row(one: Beside, shared: Sequence[str]) -> list[Cell]:
     system = one.system
     year = f", {system.year}" if system.year else ""
     own = "; ".join(reason for reason in one.reasons if reason not in shared)
-    judged = Cell("Yes", system.note) if one.comparable else Cell("No", own or "as above")
+    judged = Cell("Yes", system.note, "reason") if one.comparable else Cell("No", own or "as above", "reason")
     return [
         Cell(system.system, f"{system.source}{year}"),
         *(_share(value) for value in (system.accuracy, system.f1, system.una)),

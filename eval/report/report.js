@@ -212,7 +212,8 @@
     const wrote = one.response
       ? make("details", {}, make("summary", {}, "What the model wrote"), make("pre", {}, one.response))
       : null;
-    return [evidenceStrip(row, one), citedStrip(row, one), rankedStrip(row, one), wrote].filter(Boolean);
+    const proof = [evidenceStrip(row, one), citedStrip(row, one)].filter(Boolean);
+    return [make("div", { class: "sides" }, ...proof), rankedStrip(row, one), wrote].filter(Boolean);
   }
 
   function strip(title, figures, kind = "") {
@@ -221,10 +222,12 @@
 
   function evidenceStrip(row, one) {
     return strip("Pages that hold the evidence", row.pages.map((number, place) => {
-      const rank = one.places[place] || 0;
+      const wasRead = one.read.includes(number) ? ", read" : "";
+      const rank = one.places[place];
+      if (rank === undefined) return picture(row.document, number, `page ${number}${wasRead}`); // nothing was searched
       const found = rank > 0 && rank <= EARLY;
       const told = found ? `found, rank ${rank}` : rank ? `missed: rank ${rank}` : "missed: not in the ranking";
-      return picture(row.document, number, `page ${number}: ${told}${one.read.includes(number) ? ", read" : ""}`, found ? "hit" : "miss");
+      return picture(row.document, number, `page ${number}: ${told}${wasRead}`, found ? "hit" : "miss");
     }));
   }
 

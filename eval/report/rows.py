@@ -34,7 +34,7 @@ class PredictionRow:
 
     `score` is the official one and `strict` docrag's own, both from 0 to 1, None where there is nothing to score. `ranked` are
     the best pages in the run's scope; `places` is the rank of each evidence page in it, 0 where it is not there, and `missed`
-    are the evidence pages that are not among the first five.
+    are the evidence pages that are not among the first five; both are () in a run that searched nothing.
     """
 
     prediction: str | None
@@ -73,10 +73,11 @@ class QuestionRow:
 def question_rows(runs: Sequence[Run]) -> tuple[QuestionRow, ...]:
     """A row for each question that any of the runs has, in the order of the first run, then of those that add to it."""
     order = dict.fromkeys(question_id for run in runs for question_id in run.cases)
-    return tuple(_question_row(question_id, runs) for question_id in order)
+    searched = [run.searched for run in runs]
+    return tuple(_question_row(question_id, runs, searched) for question_id in order)
 
 
-def _question_row(question_id: str, runs: Sequence[Run]) -> QuestionRow:
+def _question_row(question_id: str, runs: Sequence[Run], searched: Sequence[bool]) -> QuestionRow:
     found = [(run, run.cases.get(question_id)) for run in runs]
     cases = [case for _, case in found if case]
     # The one that knows how long the document is, so that pages outside of it are left out.
@@ -94,7 +95,10 @@ def _question_row(question_id: str, runs: Sequence[Run]) -> QuestionRow:
         pages=evidence,
         needed=_needed(case),
         sources=question.evidence_sources,
-        runs=tuple(_prediction_row(run, case, evidence) if case else None for run, case in found),
+        runs=tuple(
+            _prediction_row(run, case, evidence, has_searched) if case else None
+            for (run, case), has_searched in zip(found, searched, strict=True)
+        ),
     )
 
 
@@ -106,13 +110,13 @@ def _needed(case: Case) -> str:
     return NO_EVIDENCE if not pages else str(pages) if pages < 4 else "4+"
 
 
-def _prediction_row(run: Run, case: Case, evidence: Sequence[int]) -> PredictionRow | None:
+def _prediction_row(run: Run, case: Case, evidence: Sequence[int], searched: bool) -> PredictionRow | None:
     prediction = case.prediction
     if prediction is None:
         return None
     ranked = _ranked(run, case)
     ranks = {page: rank for rank, page in reversed(list(enumerate(ranked, 1)))}
-    places = tuple(ranks.get((case.question.doc_id, page), 0) for page in evidence)
+    places = tuple(ranks.get((case.question.doc_id, page), 0) for page in evidence) if searched else ()
     return PredictionRow(
         prediction=None if prediction.answer is None else _cut(prediction.answer),
         outcome=prediction.outcome,
@@ -124,7 +128,7 @@ def _prediction_row(run: Run, case: Case, evidence: Sequence[int]) -> Prediction
         milliseconds=round(prediction.milliseconds, 1),
         ranked=ranked[:RANKED_SHOWN],
         places=places,
-        missed=tuple(page for page, place in zip(evidence, places, strict=True) if not 0 < place <= RANKED_DRAWN),
+        missed=tuple(page for page, place in zip(evidence, places, strict=searched) if not 0 < place <= RANKED_DRAWN),
         read=prediction.read_pages,
         cited=tuple(_cited_row(cited, case.question.doc_id) for cited in prediction.citations),
         response=_cut(prediction.response),

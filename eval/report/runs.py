@@ -10,6 +10,8 @@ from docrag.eval.cases import Case, judge
 from docrag.eval.figures import Analysis
 from docrag.eval.record import RunRecord
 
+CHARTED_RUNS = 2  # that a chart can show side by side; of more, the first alone
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -19,6 +21,11 @@ class Run:
     record: RunRecord
     cases: Mapping[str, Case]
     analysis: Analysis
+
+    @property
+    def searched(self) -> bool:
+        """Whether pages were ranked at all: in a run of needles nothing is searched."""
+        return any(said.ranked_pages or said.ranked_library for said in self.record.predictions.values())
 
 
 def open_runs(records: Sequence[RunRecord]) -> tuple[Run, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from docrag.eval.figures import Breakdown, Figure
 from docrag.eval.report.charts import breakdown_chart
 from docrag.eval.report.drawing import Chart
-from docrag.eval.report.runs import Run
+from docrag.eval.report.runs import CHARTED_RUNS, Run
 from docrag.eval.report.view import (
     DASH,
     Cell,
@@ -24,9 +24,6 @@ from docrag.eval.report.view import (
     table,
 )
 from docrag.eval.summary import flatten
-
-CHARTED_RUNS = 2  # that a chart can show side by side; of more, the first
-
 
 # Key of Analysis.headline, name, and what it means, under headings that keep the two measures apart.
 HEADLINE = (
@@ -62,21 +59,35 @@ HEADLINE = (
 )
 
 
+SCOPES = (("document", "in the question's own document"), ("library", "in the whole library"))
+FOUND = (
+    *((f"recall@{k}", f"Recall at {k}", f"share of the evidence among the first {k}") for k in (3, 5, 10)),
+    ("all@5", "All at 5", "all of the evidence among the first 5"),
+    ("mrr", "MRR", "1 / the rank of the first evidence page"),
+)
+
+
 def headline_section(runs: Sequence[Run]) -> Section:
-    """For one run tiles, for several a table with a column for each."""
+    """For one run tiles, for several a table with a column for each. A run alone that only searched shows what it found."""
     lead = "In percent, each with its 95 % interval over documents."
-    if len(runs) == 1:
-        headline = runs[0].analysis.headline
+    if len(runs) > 1:
+        head = ["", *(run.name for run in runs)]
+        tables = tuple(table(head, [_headline_row(runs, *one) for one in known], title) for title, known in HEADLINE)
+        return Section("headline", "Headline", lead, tables=tables)
+    analysis = runs[0].analysis
+    if analysis.counts["scored"]:
+        groups = tuple(TileGroup(title, _tiles(known, analysis.headline)) for title, known in HEADLINE)
+    else:
         groups = tuple(
-            TileGroup(
-                title, tuple(Tile(name, percent(headline[key]), interval(headline[key]), note) for key, name, note in known)
-            )
-            for title, known in HEADLINE
+            TileGroup(f"Evidence found {where}", _tiles(FOUND, analysis.retrieval[scope]))
+            for scope, where in SCOPES
+            if scope in analysis.retrieval
         )
-        return Section("headline", "Headline", lead, groups=groups)
-    head = ["", *(run.name for run in runs)]
-    tables = tuple(table(head, [_headline_row(runs, *one) for one in known], title) for title, known in HEADLINE)
-    return Section("headline", "Headline", lead, tables=tables)
+    return Section("headline", "Headline", lead, groups=groups)
+
+
+def _tiles(known: Sequence[tuple[str, str, str]], figures: Mapping[str, Figure]) -> tuple[Tile, ...]:
+    return tuple(Tile(name, percent(figures[key]), interval(figures[key]), note) for key, name, note in known)
 
 
 def _headline_row(runs: Sequence[Run], key: str, name: str, note: str) -> list[Cell]:
@@ -120,7 +131,6 @@ def _questions(columns: Sequence[tuple[str, Mapping[str, Figure]]], label: str) 
 RETRIEVAL_NOTES = "Over the answerable questions that have evidence pages inside their document."
 
 
-SCOPES = (("document", "in the question's own document"), ("library", "in the whole library"))
 _MEASURES = {
     "recall": "recall",
     "all": "all of it found",
@@ -137,7 +147,7 @@ def retrieval_section(runs: Sequence[Run], drawings: tuple[Drawing, ...]) -> Sec
         _metric_table(metrics, f"{run.name}, {where}" if len(runs) > 1 else where.capitalize())
         for scope, where in SCOPES
         for run in runs
-        if (metrics := run.analysis.retrieval.get(scope))
+        if run.searched and (metrics := run.analysis.retrieval.get(scope))
     )
     if not tables and not drawings:
         return None
@@ -170,14 +180,13 @@ EVIDENCE = (
 )
 
 
-def evidence_section(runs: Sequence[Run], drawings: tuple[Drawing, ...]) -> Section | None:
-    known = [(key, name, note) for key, name, note in EVIDENCE if any(key in run.analysis.evidence for run in runs)]
-    if not known:
+def evidence_section(runs: Sequence[Run]) -> Section | None:
+    if not any(figure.questions for run in runs for figure in run.analysis.evidence.values()):
         return None
-    rows = [[Cell(name, note), *_with_counts(key, runs)] for key, name, note in known]
+    rows = [[Cell(name, note), *_with_counts(key, runs)] for key, name, note in EVIDENCE]
     head = ["", *(title for run in runs for title in (run.name if len(runs) > 1 else "share", "questions"))]
     lead = "Is a wrong answer the search's fault or the reader's? What the reader was shown, and how it did with that."
-    return Section("evidence", "Evidence in context", lead, drawings=drawings, tables=(table(head, rows),))
+    return Section("evidence", "Evidence in context", lead, tables=(table(head, rows),))
 
 
 def _with_counts(key: str, runs: Sequence[Run]) -> list[Cell]:

@@ -23,7 +23,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`detail` stands small under `text`; `kind` is "number", "good", "bad", or "" for words."""
+    """`detail` is small, under `text`. `kind`: "number", also with " good" or " bad"; "reason" for a sentence; "" for words."""
 
     text: str
     detail: str = ""

@@ -16,6 +16,7 @@ _MEASURES = {
     "answerable": "On answerable questions",
     "unanswerable": "On unanswerable questions (UNA)",
     "balanced": "Mean of the two",
+    "in_context_all": "All evidence in the context",
 }
 
 

@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from docrag.eval.record import read_run
+from docrag.eval.report.compose import compose
+from docrag.eval.report.pictures import Pictures
+from docrag.eval.report.rows import question_rows
+from docrag.eval.report.runs import open_runs
 from docrag.report import write_run_report
 from tests.ingest import hostile
 from tests.libraries import bring
@@ -82,8 +87,12 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second = write_run(folder / "second", fruit_questions()[:-1], changed)
     many = [question(number, "fruit.pdf", f"{number}", [1]) for number in range(60)]
     sixty = write_run(folder / "sixty", many, [said(one, one.answer) for one in many])
-    for name, runs in {"one": [first], "two": [first, second], "many": [sixty]}.items():
-        write_run_report(runs, folder / name)
+    write_run_report([first], folder / "one")
+    for name, folders in {"two": [first, second], "many": [sixty]}.items():
+        runs = open_runs([read_run(run) for run in folders])
+        (folder / name).mkdir()
+        html = compose(runs, question_rows(runs), Pictures(note="there is no library")).html
+        (folder / name / "report.html").write_text(html, encoding="utf-8")
     return folder
 
 

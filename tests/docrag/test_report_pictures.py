@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,18 @@ def test_an_index_in_use_costs_the_pictures_only(folder: Path, tmp_path: Path) -
 def test_an_index_of_other_documents_costs_the_pictures_only(folder: Path, tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", "tools.pdf", index=str(folder / "library"))
     assert "has none of these pages" in write_run_report([run]).without_pictures
+
+
+def test_a_report_loads_no_model_library(folder: Path, tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", index=str(folder / "library"))
+    code = (
+        "import sys; from pathlib import Path; from docrag.report import write_run_report\n"
+        "assert not {'matplotlib', 'jinja2'} & sys.modules.keys()\n"
+        f"assert not write_run_report([Path({str(run)!r})]).without_pictures\n"
+        "print(*{'torch', 'transformers', 'ray', 'langchain', 'qdrant_client', 'pymupdf'} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (ran.stdout.strip(), ran.stderr) == ("", "")
 
 
 def test_pictures_may_be_left_out(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_report_has_its_scripts_and_no_others(plain: Report) -> None:
 def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
     words = Elements(plain.html).words
     assert "MMLongBench-Doc: fruit" in words
-    assert "12 questions about 2 documents. Answered by quote" in words
+    assert "12 questions about 2 documents. Answered by quote; pages searched for each question in its own document." in words
     assert "commit 0123456789" in words
     assert "Strict: docrag's own" in words
     assert "None of them may be set beside this run as it is: 12 of 1,082 questions" in words
@@ -189,12 +189,15 @@ def test_of_three_runs_the_others_are_compared_with_the_first(tmp_path: Path) ->
     page = Elements(report_of(*(fruit_run(tmp_path / name / "run") for name in ("a", "b", "c"))).html)
     assert page.words.count(" against ") >= 2
     assert f"{tmp_path / 'b' / 'run'}" in page.words  # all three folders have the same name
+    assert "the tables have every run" in page.words
 
 
 def test_a_run_that_only_searched_has_no_answers_to_show(tmp_path: Path) -> None:
-    predictions = [replace(one, answer=None, outcome=None, citations=()) for one in fruit_predictions()]
+    predictions = [replace(one, answer=None, outcome=None, citations=(), read_pages=()) for one in fruit_predictions()]
     report = report_of(write_run(tmp_path / "run", fruit_questions(), predictions, retrieval_only=True))
     assert "Nothing was answered" in Elements(report.html).words
+    assert "Recall at 5" in Elements(report.html).words
+    assert "Evidence in context" not in Elements(report.html).words
     assert "published" not in report.charts
     assert "recall-at-k" in report.charts
 
@@ -210,6 +213,21 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
 def test_other_benchmarks_are_not_set_beside_published_systems(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", fruit_questions(), fruit_predictions(), benchmark="questions")
     assert "published" not in report_of(run).charts
+
+
+def test_a_run_of_needles_shows_depths_and_no_search(tmp_path: Path) -> None:
+    asked = [question(1, "fruit.pdf", "red", [1]), question(2, "fruit.pdf", NOT_ANSWERABLE)]
+    hay = [{"needle": {"length": 8192, "depth": depth, "pages": [["fruit.pdf", 1]]}} for depth in (0.5, None)]
+    answered = [said(one, one.answer, (), read_pages=(1,), trace=trace) for one, trace in zip(asked, hay, strict=True)]
+    run = write_run(tmp_path / "run", asked, answered, benchmark="needles")
+    report = report_of(run)
+    words = Elements(report.html).words
+    assert "Page needles: run" in words
+    assert "nothing was searched" in words
+    assert "Pages found" not in words
+    assert "needles" in report.charts
+    assert "recall-at-k" not in report.charts
+    assert [row.runs[0] and row.runs[0].missed for row in rows_of(run)] == [(), ()]
 
 
 def test_highlights_stand_on_top_with_their_boxes(tmp_path: Path) -> None:
