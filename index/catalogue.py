@@ -35,10 +35,14 @@ class Catalogue:
         # Made from `_names` when they are asked for, and dropped when that changes.
         self._short: dict[str, str] | None = None
         self._names_by_document: dict[str, list[str]] | None = None
-        self.refresh()
+        self._read_records()
 
     def refresh(self) -> None:
-        """Read records and names anew, for another process may have written to a server's index."""
+        """Read all that is kept at hand anew, for another process may have written to a server's index."""
+        self.store.refresh()
+        self._read_records()
+
+    def _read_records(self) -> None:
         self._records, self._names, self._damaged = {}, {}, {}
         self._outlines, self._short, self._names_by_document = {}, None, None
         for point in self.store.scroll("documents", Where({"kind": ("document",)}), keys=DOCUMENT_KEYS):

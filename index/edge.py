@@ -123,6 +123,9 @@ class EdgeStore:
     def lanes(self) -> Mapping[str, LaneSchema]:
         return dict(self._lanes["pages"])
 
+    def refresh(self) -> None:
+        """Nothing to do: no other process can have opened it."""
+
     def create_lane(self, schema: LaneSchema) -> None:
         have = self._lanes["pages"].get(schema.name)
         check_new_lane(schema, have)

@@ -84,12 +84,7 @@ class LibraryIndex(VisualLane):
         """
         store = open_store(location)
         try:
-            found = store.retrieve("documents", [settings_id()])
-            if not found and not is_folder(location):
-                raise missing(location)
-            if not found:
-                raise IndexDamaged(f"the index at {location} lost the record of its settings", RESTORE_HINT)
-            settings = read_settings(found[0].payload)
+            settings = _stored_settings(location, store)
             check_same(location, settings, lanes, read)
             return cls(location, store, settings)
         except BaseException:
@@ -107,7 +102,14 @@ class LibraryIndex(VisualLane):
         try:
             return cls.open(location, settings.lanes, settings.read)
         except IndexMissing:
+            pass
+        try:
             return cls.create(location, settings)
+        except UsageError as error:  # on a server another process may have made it just now
+            try:
+                return cls.open(location, settings.lanes, settings.read)
+            except IndexMissing:
+                raise error from None
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +121,14 @@ class LibraryIndex(VisualLane):
         """Flush, and let other processes open it. Closing twice is no error."""
         self.blobs.close()
         self.store.close()
+
+    def refresh(self) -> None:
+        """Read the settings, lanes, records and names anew, for another process may have written to a server's index.
+
+        Raises IndexMissing where it was deleted meanwhile, and what `open` raises on settings that can't be read.
+        """
+        self.settings = _stored_settings(self.location, self.store)
+        super().refresh()
 
     def write_pages(self, pages: Sequence[tuple[PageContent, PageVectors]]) -> None:
         """Write pages with their vectors, in place of what was there under the same document and page index.
@@ -231,6 +241,15 @@ class LibraryIndex(VisualLane):
             return self.document(sha256) is not None
         except IndexDamaged:  # it has one, sound or not
             return True
+
+
+def _stored_settings(location: str, store: Store) -> IndexSettings:
+    found = store.retrieve("documents", [settings_id()])
+    if found:
+        return read_settings(found[0].payload)
+    if not is_folder(location):
+        raise missing(location)
+    raise IndexDamaged(f"the index at {location} lost the record of its settings", RESTORE_HINT)
 
 
 def _checked_blobs(url: str | None) -> str | None:

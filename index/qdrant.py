@@ -7,19 +7,20 @@ here and in `qdrant_models`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient, models  # noqa: TID253 -- this module is only imported to open such an index
-from qdrant_client.http.exceptions import ApiException, UnexpectedResponse  # noqa: TID253 -- as above
+from qdrant_client.http.exceptions import UnexpectedResponse  # noqa: TID253 -- as above
 
-from docrag.errors import EnvironmentFault, IndexFault, IndexMissing, UsageError
+from docrag.errors import EnvironmentFault, IndexMissing, UsageError
 from docrag.index.location import MEMORY
+from docrag.index.qdrant_calls import API_KEY_VARIABLE, patiently, translated
 from docrag.index.qdrant_models import (
     dense_vector,
     model_filter,
@@ -34,7 +35,6 @@ from docrag.index.qdrant_models import (
 )
 from docrag.index.store import (
     ANY,
-    GONE_HINT,
     KEYWORD_KEYS,
     PAGE_LANES,
     RECORD_LANES,
@@ -54,16 +54,15 @@ from docrag.index.store import (
 )
 from docrag.index.ties import settle_ties
 
-API_KEY_VARIABLE = "DOCRAG_QDRANT_API_KEY"
-
 CONNECT_TIMEOUT_S = 10
 REQUEST_TIMEOUT_S = 60
 ADDS_LANES_SINCE = "1.18"
 MAX_REQUEST_BYTES = 8 * 2**20
 _COLLECTIONS: tuple[Collection, ...] = ("pages", "documents")
-_NO_POINT = b"No point with id"
+_EXISTS = 409
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_T = TypeVar("_T")
 
 
 class QdrantStore:
@@ -83,7 +82,7 @@ class QdrantStore:
         """
         store = cls._connect(location)
         lanes: dict[Collection, Sequence[LaneSchema]] = {"pages": page_lanes, "documents": RECORD_LANES}
-        with store._translated():
+        with translated(store._where):
             for collection in _COLLECTIONS:
                 if not store._client.collection_exists(store._full(collection)):
                     store._create_collection(collection, lanes[collection])
@@ -94,7 +93,7 @@ class QdrantStore:
     def open(cls, location: str) -> QdrantStore:
         """Connect to an index that exists. Raises IndexMissing where a collection does not, and what `create` raises."""
         store = cls._connect(location)
-        with store._translated():
+        with translated(store._where):
             for collection in _COLLECTIONS:
                 if not store._client.collection_exists(store._full(collection)):
                     raise IndexMissing(
@@ -110,20 +109,23 @@ class QdrantStore:
             return cls(QdrantClient(MEMORY), "docrag", location)
         server, name = parse_location(location)
         store = cls(_client(server, CONNECT_TIMEOUT_S), name, server)
-        with store._translated():
+        with translated(server):  # without patience: a wrong address is said at once
             store._client.info()
         store._client.close()
         return cls(_client(server, REQUEST_TIMEOUT_S), name, server)
 
     def _create_collection(self, collection: Collection, lanes: Sequence[LaneSchema]) -> None:
-        self._client.create_collection(
-            self._full(collection),
-            vectors_config={lane.name: dense_vector(lane) for lane in lanes if lane.dim is not None},
-            sparse_vectors_config={
-                lane.name: models.SparseVectorParams(modifier=models.Modifier.IDF) for lane in lanes if lane.dim is None
-            },
-            on_disk_payload=True,
-        )
+        sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
+        try:
+            self._client.create_collection(
+                self._full(collection),
+                vectors_config={lane.name: dense_vector(lane) for lane in lanes if lane.dim is not None},
+                sparse_vectors_config={lane.name: sparse for lane in lanes if lane.dim is None},
+                on_disk_payload=True,
+            )
+        except UnexpectedResponse as error:
+            if error.status_code != _EXISTS:  # another process made it just now
+                raise
         if self._where == MEMORY:  # payload indexes have no effect there, and the client warns
             return
         for key in KEYWORD_KEYS[collection]:
@@ -138,22 +140,28 @@ class QdrantStore:
     def lanes(self) -> Mapping[str, LaneSchema]:
         return dict(self._lanes["pages"])
 
+    def refresh(self) -> None:
+        if self._where != MEMORY:  # which has one user, and forgets how its lanes are kept
+            self._lanes["pages"] = self._ask(lambda: self._stored_lanes("pages"))
+
     def create_lane(self, schema: LaneSchema) -> None:
+        self.refresh()
         have = self._lanes["pages"].get(schema.name)
         check_new_lane(schema, have)
-        if have == schema:
-            return
+        if have != schema:
+            self._ask(lambda: self._make_lane(schema))
+
+    def _make_lane(self, schema: LaneSchema) -> None:
         full = self._full("pages")
-        with self._translated():
-            if have is None:
-                try:
-                    self._client.create_vector_name(full, schema.name, new_vector(schema))
-                except UnexpectedResponse as error:
-                    raise self._too_old(error) from error
-            # What a new vector can't be given, an existing one can.
-            self._client.update_collection(full, vectors_config={schema.name: settled_vector(schema)})
-            kept = schema if self._where == MEMORY else self._stored_lanes("pages")[schema.name]  # MEMORY forgets the latter
-            self._lanes["pages"][schema.name] = kept
+        if schema.name not in self._stored_lanes("pages"):
+            try:
+                self._client.create_vector_name(full, schema.name, new_vector(schema), wait=True)
+            except UnexpectedResponse as error:
+                raise self._too_old(error) from error
+        # What a new vector can't be given, an existing one can.
+        self._client.update_collection(full, vectors_config={schema.name: settled_vector(schema)})
+        kept = schema if self._where == MEMORY else self._stored_lanes("pages")[schema.name]  # MEMORY forgets the latter
+        self._lanes["pages"][schema.name] = kept
 
     def _too_old(self, error: UnexpectedResponse) -> Exception:
         """The error itself, or what it means where the server does not know the request."""
@@ -166,10 +174,12 @@ class QdrantStore:
         )
 
     def delete_lane(self, name: str) -> None:
-        if name in self._lanes["pages"]:
-            with self._translated():
-                self._client.delete_vector_name(self._full("pages"), name)
-            del self._lanes["pages"][name]
+        self._ask(lambda: self._drop_lane(name))
+        self._lanes["pages"].pop(name, None)
+
+    def _drop_lane(self, name: str) -> None:
+        if name in self._stored_lanes("pages"):
+            self._client.delete_vector_name(self._full("pages"), name, wait=True)
 
     def update_points(self, collection: Collection, points: Sequence[Point]) -> None:
         for point in points:
@@ -177,23 +187,20 @@ class QdrantStore:
         for batch in batches_by_bytes(points, MAX_REQUEST_BYTES):
             operations = update_operations(batch)
             if operations:
-                with self._translated():
-                    self._client.batch_update_points(self._full(collection), operations, wait=True)
+                self._ask(partial(self._client.batch_update_points, self._full(collection), operations, wait=True))
 
     def delete_payload_keys(self, collection: Collection, keys: Sequence[str], ids: Sequence[str] | None = None) -> None:
         if ids is not None and not ids:
             return
         points: Any = models.Filter() if ids is None else list(ids)
-        with self._translated():
-            self._client.delete_payload(self._full(collection), list(keys), points, wait=True)
+        self._ask(lambda: self._client.delete_payload(self._full(collection), list(keys), points, wait=True))
 
     def upsert(self, collection: Collection, points: Sequence[Point]) -> None:
         for point in points:
             check_point(point, self._lanes[collection])
         for batch in batches_by_bytes(points, MAX_REQUEST_BYTES):
             structs = [point_struct(point) for point in batch]
-            with self._translated():
-                self._client.upsert(self._full(collection), structs, wait=True)
+            self._ask(partial(self._client.upsert, self._full(collection), structs, wait=True))
 
     def query(self, queries: Sequence[LaneQuery], keys: Keys = ()) -> list[list[ScoredPoint]]:
         for query in queries:
@@ -205,9 +212,8 @@ class QdrantStore:
         quantized = {
             lane.name for lane in self._lanes["pages"].values() if lane.quantization != "none" and self._where != MEMORY
         }
-        with self._translated():
-            requests = [query_request(query, keys, quantized) for query in queries]
-            answers = self._client.query_batch_points(self._full("pages"), requests)
+        requests = [query_request(query, keys, quantized) for query in queries]
+        answers = self._ask(lambda: self._client.query_batch_points(self._full("pages"), requests))
         return [[ScoredPoint(str(hit.id), hit.score, hit.payload or {}) for hit in answer.points] for answer in answers]
 
     def retrieve(
@@ -215,10 +221,11 @@ class QdrantStore:
     ) -> list[StoredPoint]:
         if not ids:
             return []
-        with self._translated():
-            found = self._client.retrieve(
+        found = self._ask(
+            lambda: self._client.retrieve(
                 self._full(collection), list(ids), with_payload=selector(keys), with_vectors=list(lanes) or False
             )
+        )
         by_id = {str(record.id): record for record in found}
         return [stored_point(by_id[id_]) for id_ in ids if id_ in by_id]
 
@@ -227,22 +234,22 @@ class QdrantStore:
     ) -> Iterator[StoredPoint]:
         offset: Any = None
         while True:
-            with self._translated():
-                found, offset = self._client.scroll(
-                    self._full(collection),
-                    model_filter(where),
-                    limit=SCROLL_PAGE,
-                    offset=offset,
-                    with_payload=selector(keys),
-                    with_vectors=list(lanes) or False,
-                )
+            ask = partial(
+                self._client.scroll,
+                self._full(collection),
+                model_filter(where),
+                limit=SCROLL_PAGE,
+                offset=offset,
+                with_payload=selector(keys),
+                with_vectors=list(lanes) or False,
+            )
+            found, offset = self._ask(ask)
             yield from map(stored_point, found)
             if offset is None:
                 return
 
     def count(self, collection: Collection, where: Where = ANY) -> int:
-        with self._translated():
-            return self._client.count(self._full(collection), model_filter(where), exact=True).count
+        return self._ask(lambda: self._client.count(self._full(collection), model_filter(where), exact=True)).count
 
     def delete(self, collection: Collection, ids: Sequence[str]) -> None:
         if ids:
@@ -254,8 +261,7 @@ class QdrantStore:
         self._delete(collection, models.FilterSelector(filter=model_filter(where) or models.Filter()))
 
     def _delete(self, collection: Collection, selector: Any) -> None:
-        with self._translated():
-            self._client.delete(self._full(collection), selector, wait=True)
+        self._ask(lambda: self._client.delete(self._full(collection), selector, wait=True))
 
     def flush(self) -> None:
         """Nothing to do: every write waited for the server."""
@@ -267,22 +273,10 @@ class QdrantStore:
     def _full(self, collection: Collection) -> str:
         return f"{self._name}_{collection}"
 
-    @contextlib.contextmanager
-    def _translated(self) -> Generator[None]:
-        """Turn what the client raises for a server that fails into EnvironmentFault."""
-        try:
-            yield
-        except UnexpectedResponse as error:
-            if _NO_POINT in error.content:
-                raise _gone(self._where, error) from error
-            raise _refusal(self._where, error) from error
-        except KeyError as error:  # what the in-memory mode says for a point that is not there
-            raise _gone(self._where, error) from error
-        except ApiException as error:
-            raise EnvironmentFault(
-                f"no answer from the Qdrant server at {self._where}: {error}",
-                "check the address and that the server is running",
-            ) from error
+    def _ask(self, call: Callable[[], _T]) -> _T:
+        """What `call` returns, waited for while the server is away for a moment; docrag's errors where it is away for good."""
+        with translated(self._where):
+            return patiently(call)
 
 
 def parse_location(location: str) -> tuple[str, str]:
@@ -306,17 +300,5 @@ def _client(server: str, timeout_s: int) -> QdrantClient:
     with warnings.catch_warnings():
         if urlsplit(server).hostname in _LOCAL_HOSTS:  # a key in clear text stays on this machine
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-        return QdrantClient(url=server, api_key=key, timeout=timeout_s, check_compatibility=False)
-
-
-def _refusal(where: str, error: UnexpectedResponse) -> EnvironmentFault:
-    message = f"the Qdrant server at {where} answered {error.status_code}: {error.content.decode(errors='replace')[:500]}"
-    if error.status_code in (401, 403):
-        return EnvironmentFault(message, f"set {API_KEY_VARIABLE} to a key that may read and write")
-    if error.status_code == 507 or b"space" in error.content.lower():
-        return EnvironmentFault(message, "the server's disk seems to be full")
-    return EnvironmentFault(message, "see the server's own log; docrag needs Qdrant 1.10 or later")
-
-
-def _gone(where: str, error: Exception) -> IndexFault:
-    return IndexFault(f"the index at {where} lacks a point that was to be updated: {error}", GONE_HINT)
+        verify = server.startswith("https:")  # without TLS there is nothing to verify: certificates are not loaded, 25 ms
+        return QdrantClient(url=server, api_key=key, timeout=timeout_s, check_compatibility=False, verify=verify)

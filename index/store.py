@@ -165,6 +165,10 @@ class Store(Protocol):
         """The lanes of `pages` by name, as the store itself has them: what was read when it was opened, and changed since."""
         ...
 
+    def refresh(self) -> None:
+        """Read the lanes anew: on a server another process may have changed them."""
+        ...
+
     def create_lane(self, schema: LaneSchema) -> None:
         """Add a dense lane to `pages`, which may hold points; no error where it is there just so.
 

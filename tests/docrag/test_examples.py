@@ -89,7 +89,7 @@ def test_langchain_chain(printed: Mapping[str, str]) -> None:
 
 def test_benchmark(printed: Mapping[str, str]) -> None:
     text = printed["benchmark.sh"]
-    assert "14 questions, 14 scored." in text
-    scores = dict(line.split(": ", 1) for line in text[text.index("questions: ") :].splitlines())
-    assert (scores["questions"], scores["scored"], scores["unanswerable"]) == ("14", "14", "1.0")
-    assert float(scores["answerable"]) > 0
+    assert "14 questions about 3 documents: 3 answered, 11 refused." in text
+    scores = {line[:30].strip(): line[30:].split() for line in text[text.index("official  ") :].splitlines() if line}
+    assert (scores["accuracy"][1], scores["unanswerable"]) == ("14", ["100.0", "3"])
+    assert float(scores["answerable"][0]) > 0

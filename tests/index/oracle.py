@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 from docrag.index.edge import EdgeStore
 from docrag.index.qdrant import MEMORY, QdrantStore
 from docrag.index.store import LaneQuery, LaneSchema, Point, ScoredPoint, Store, Where
+from docrag.testing.qdrant_server import QdrantStandIn
 from docrag.types import SparseVector
 
 DIM = 8
@@ -104,6 +106,7 @@ def agree(found: list[ScoredPoint], expected: list[tuple[str, float]]) -> None:
 KINDS = [
     "edge",
     "memory",
+    "stand-in",
     pytest.param("server", marks=pytest.mark.skipif(not SERVER, reason="DOCRAG_TEST_QDRANT_URL names no server")),
 ]
 
@@ -119,12 +122,28 @@ def quick_folder(fallback: Path) -> Generator[Path]:
         yield Path(folder)
 
 
-def make_store(kind: str, folder: Path, lanes: Sequence[LaneSchema] = LANES) -> Store:
-    if kind == "edge":
-        return EdgeStore.create(folder, lanes)
-    if kind == "memory":
-        return QdrantStore.create(MEMORY, lanes)
-    return QdrantStore.create(f"{SERVER.rstrip('/')}/docrag_test_{uuid.uuid4().hex}", lanes)
+@contextlib.contextmanager
+def making_store(kind: str, folder: Path, lanes: Sequence[LaneSchema] = LANES) -> Generator[Store]:
+    """An empty store, gone afterwards with what serves it."""
+    with contextlib.ExitStack() as stack:
+        if kind == "edge":
+            store: Store = EdgeStore.create(folder, lanes)
+        elif kind == "memory":
+            store = QdrantStore.create(MEMORY, lanes)
+        else:
+            server = SERVER.rstrip("/") if kind == "server" else stack.enter_context(QdrantStandIn(folder)).url
+            name = f"docrag_test_{uuid.uuid4().hex}"
+            store = QdrantStore.create(f"{server}/{name}", lanes)
+            stack.callback(drop_collections, server, name)
+        stack.callback(store.close)
+        yield store
+
+
+def drop_collections(server: str, name: str) -> None:
+    client = QdrantClient(url=server, check_compatibility=False)
+    for collection in ("pages", "documents"):
+        client.delete_collection(f"{name}_{collection}")
+    client.close()
 
 
 def empty(store: Store) -> None:

@@ -76,6 +76,7 @@ class Recorder(ThreadingHTTPServer):
         self.status = 200
         self.error = "no"
         self.is_old = False  # it knows no lanes that are added later
+        self.has_collections = True
         self.lanes: dict[str, Any] = {
             "passages": {"size": 128, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}
         }
@@ -125,7 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/":
             reply = {"title": "qdrant", "version": "1.17.1" if self.server.is_old else "1.20.0"}
         elif path.endswith("/exists"):
-            reply["result"] = {"exists": True}
+            reply["result"] = {"exists": self.server.has_collections}
+        elif self.command == "PUT" and path.count("/") == 2:
+            status = 409
         elif "/vectors/" in path and self.server.is_old:
             status = 404
         elif "/vectors/" in path or self.command == "PATCH":
@@ -260,9 +263,29 @@ def test_a_refusal_names_the_key(recorder: Recorder, monkeypatch: pytest.MonkeyP
     assert recorder.seen[0][3] == "a key"
 
 
-def test_a_server_that_fails_later_is_an_environment_fault(recorder: Recorder) -> None:
+def test_a_server_that_goes_on_failing_is_an_environment_fault(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docrag.index.qdrant_calls.RETRY_FOR_S", 0.5)
     store = QdrantStore.open(recorder.location)
+    seen = len(recorder.seen)
     recorder.status = 500
-    with pytest.raises(EnvironmentFault, match="answered 500"):
+    with pytest.raises(EnvironmentFault, match="answered 500") as caught:
         store.upsert("pages", points(1, 1))
+    assert len(recorder.seen) > seen + 1
+    assert "run the same command again" in caught.value.hint
+    store.close()
+
+
+def test_an_answer_that_can_not_be_read_is_no_reason_to_wait(recorder: Recorder) -> None:
+    store = QdrantStore.open(recorder.location)
+    with pytest.raises(EnvironmentFault, match="no answer that docrag can read") as caught:
+        store.count("pages")  # the recorder knows nothing of counting
+    assert "the server's version" in caught.value.hint
+    store.close()
+
+
+def test_an_index_that_is_being_made_by_another_process(recorder: Recorder) -> None:
+    recorder.has_collections = False
+    recorder.error = "Wrong input: Collection `library_pages` already exists!"
+    store = QdrantStore.create(recorder.location)
+    assert set(store.lanes()) == {"passages", "bm25"}
     store.close()

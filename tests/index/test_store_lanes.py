@@ -29,17 +29,15 @@ from docrag.index.store import (
     visual_schema,
 )
 from docrag.types import SparseVector
-from tests.index.oracle import DIM, KINDS, LANES, Oracle, agree, empty, make_store, number_id, quick_folder, unit_rows
+from tests.index.oracle import DIM, KINDS, LANES, Oracle, agree, empty, making_store, number_id, quick_folder, unit_rows
 
 WIDE = 16  # the dimension of the visual lanes
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with quick_folder(tmp_path_factory.mktemp("store")) as folder:
-        store = make_store(request.param, folder)
+    with quick_folder(tmp_path_factory.mktemp("store")) as folder, making_store(request.param, folder) as store:
         yield store
-        store.close()
 
 
 @pytest.fixture
@@ -53,11 +51,9 @@ def store(shared: Store) -> Store:
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared_looking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with quick_folder(tmp_path_factory.mktemp("store")) as folder:
-        store = make_store(request.param, folder)
+    with quick_folder(tmp_path_factory.mktemp("store")) as folder, making_store(request.param, folder) as store:
         add_visual(store)
         yield store
-        store.close()
 
 
 @pytest.fixture
@@ -335,23 +331,23 @@ def test_a_quantized_lane_gives_exact_scores(store: Store, quantization: Quantiz
     assert [hit.score for hit in few] == pytest.approx([exact[hit.id] for hit in few], abs=1e-3)
 
 
-def test_edge_and_qdrant_give_the_same_hits(tmp_path: Path) -> None:
-    stores = [make_store(kind, tmp_path) for kind in ("edge", "memory")]
+def test_all_stores_give_the_same_hits(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     points = text_points(rng, 200)
     looks = [look_of(rng, point) for point in points]
     looks += [replace_vectors(looks[0], point) for point in points[150:]]  # fifty pages that look alike
     queries = [two_stages(rng, 10, 30, where) for where in (ANY, Where({"document": ("d1",)})) for _ in range(10)]
     answers: list[Any] = []
-    for store in stores:
-        add_visual(store)
-        store.upsert("pages", points)
-        store.update_points("pages", looks)
-        answers.append(store.query(queries, keys=("page_index",)))
-        store.close()
-    for left, right in zip(*answers, strict=True):
-        assert [(hit.id, hit.payload) for hit in left] == [(hit.id, hit.payload) for hit in right]
-        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-3)
+    for kind in ("edge", "memory", "stand-in"):
+        with making_store(kind, tmp_path / kind) as store:
+            add_visual(store)
+            store.upsert("pages", points)
+            store.update_points("pages", looks)
+            answers.append(store.query(queries, keys=("page_index",)))
+    for left, *others in zip(*answers, strict=True):
+        for right in others:
+            assert [(hit.id, hit.payload) for hit in left] == [(hit.id, hit.payload) for hit in right]
+            assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-3)
 
 
 def replace_vectors(look: Point, point: Point) -> Point:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docrag.errors import EnvironmentFault
 from docrag.index.pages import page_payload
 from docrag.index.records import document_id, source_id, source_payload
 from docrag.index.store import Point
@@ -142,13 +143,18 @@ def test_what_interrupted_work_leaves_is_no_damage(world: Any) -> None:
 
 
 def test_infinity_in_a_vector_is_found(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store refuses it, but an index may have been written by something else."""
+    """The store refuses it, but an index may have been written by something else; not over REST: JSON has no such number."""
     document = world.add("a.pdf")
     content, vectors = world.page(document, 0)
     bad = vectors.passages.copy()
     bad[1, 5] = np.inf
     monkeypatch.setattr(sys.modules[type(world.index.store).__module__], "check_point", lambda point, lanes: None)
-    world.index.store.upsert("pages", [Point(content.page.point_id, page_payload(content), {"passages": bad})])
+    point = Point(content.page.point_id, page_payload(content), {"passages": bad})
+    if world.is_served:
+        with pytest.raises(EnvironmentFault, match="answered 400"):
+            world.index.store.upsert("pages", [point])
+        return
+    world.index.store.upsert("pages", [point])
     [finding] = verify(world.index).findings
     assert finding.kind == "damaged_page"
     assert finding.what == f"page 1 of document {document.sha256[:12]} is damaged: its vectors hold NaN or infinity"

@@ -1,4 +1,4 @@
-"""Fakes for the seams of docrag, for your tests as well as for docrag's own: no model, no waiting, the same each time."""
+"""An encoder, a reader and a chat model that do what they are told to."""
 
 from __future__ import annotations
 
