@@ -104,6 +104,12 @@ def _add_ingest(commands: Any) -> None:
     parser.add_argument("--prune", action="store_true", help="remove the names of files that are gone")
     parser.add_argument("--checksum", action="store_true", help="read files again even where size and time are unchanged")
     parser.add_argument("--blobs", metavar="URL", help="where the PDFs are kept, for an index on a server")
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: auto, host:port, or none to start one here"
+    )
+    parser.add_argument(
+        "--progress", choices=("bar", "json"), default="bar", help="a bar, or a JSON object a second, on stderr (default: bar)"
+    )
     _add_visual(parser, "embed page images too, by this late-interaction model: a hub id or a folder; none: leave that lane")
     parser.add_argument("--pooling", choices=get_args(Pooling), help="how visual vectors are pooled for the first stage")
     parser.add_argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from docrag import output
 from docrag.client import Library
-from docrag.command_parts import Result, ingest_bar, password, reader_settings, visual_settings
+from docrag.command_parts import Result, ingest_progress, password, reader_settings, visual_settings
 from docrag.commands_eval import run_eval, run_extract, run_report, run_score
 from docrag.errors import UsageError
 from docrag.ingest.sources import STDIN, read_names
@@ -29,12 +29,16 @@ def _ingest(arguments: argparse.Namespace) -> Result:
         sources += read_names(sys.stdin.buffer) if source == STDIN else [source]
     names = ("ocr", "lang", "workers", "visual", "device", "pooling", "quantization")
     settings = {name: getattr(arguments, name) for name in names}
-    with Library(arguments.index, blobs=arguments.blobs, **settings) as library, ingest_bar() as progress:
+    with (
+        Library(arguments.index, blobs=arguments.blobs, **settings) as library,
+        ingest_progress(arguments.progress) as progress,
+    ):
         report = library.ingest(
             sources,
             password=password(arguments),
             checksum=arguments.checksum,
             prune=arguments.prune,
+            ray=arguments.ray,
             progress=progress,
         )
     failed = report.documents.failed or report.pages.failed
