@@ -1,6 +1,7 @@
 """All benchmarks in turn, as one report: what `make bench` runs.
 
-    python -m bench [DATA] [--documents N] [--repeats 2] [--grow 3] [--kills 10] [--visual-pages 1000] [--seed 0]
+    python -m bench [DATA] [--documents N] [--repeats 2] [--grow 3] [--kills 10] [--visual-pages 1000] [--ray-kills 20]
+                    [--ray-many 100 10000] [--ray-sink 100000] [--seed 0]
 
 Prints the report and writes it to .bench/report.md, with all figures in .bench/report.json. Best run on a machine that does
 nothing else. Exit code 1 where a benchmark failed, or the killed ingest made another index.
@@ -17,8 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import baselines, context, ingest, kill, library, machine, search, visual_search
-from bench.common import ROOT, benchmark_data, documents_of, parser, questions_of
+from bench import baselines, context, ingest, kill, library, machine, ray_kill, ray_pace, ray_sink, search, visual_search
+from bench.common import ROOT, benchmark_data, documents_of, parser, python, questions_of
+from bench.ray_cluster import output_of
 from docrag.pipelines.tokens import parse_budget
 
 OUT = ROOT / ".bench"
@@ -30,6 +32,10 @@ def main() -> None:
     made.add_argument("--grow", type=int, default=3, metavar="N", help="times the library is made larger (1: leave out)")
     made.add_argument("--kills", type=int, default=10, metavar="N")
     made.add_argument("--visual-pages", type=int, nargs="+", default=[1000], metavar="N", help="sizes for the visual search")
+    made.add_argument("--ray-kills", type=int, default=20, metavar="N", help="on a simulated cluster (0: leave out)")
+    many = "numbers of documents at which the memory of a run on Ray is looked at"
+    made.add_argument("--ray-many", type=int, nargs="*", default=list(ray_pace.MANY), metavar="N", help=many)
+    made.add_argument("--ray-sink", type=int, default=ray_sink.PAGES, metavar="N", help="pages through the sink (0: leave out)")
     made.add_argument("--seed", type=int, default=0)
     arguments = made.parse_args()
     OUT.mkdir(exist_ok=True)
@@ -81,6 +87,14 @@ def _parts(data: Path, documents: list[Path], arguments: Namespace) -> Iterator[
     yield "Evidence in the context", lambda: context.measure(questions, kept, "mmlongbench", budgets), context.to_markdown
     yield "Visual search", lambda: _visual(data, documents, kept, arguments.visual_pages), visual_search.to_markdown
     yield "Killed and resumed", lambda: kill.measure(data, documents, arguments.kills, arguments.seed), kill.to_markdown
+    yield "On Ray", lambda: ray_pace.measure(data, documents, repeats, arguments.ray_many), ray_pace.to_markdown
+    if arguments.ray_sink:
+        sink = python("bench.ray_sink", "--json", "--pages", arguments.ray_sink)
+        yield "The sink of a run on Ray", lambda: output_of(sink), ray_sink.to_markdown
+    if arguments.ray_kills:
+        struck = ("--kills", arguments.ray_kills, "--seed", arguments.seed)
+        kills = python("bench.ray_kill", data, "--documents", arguments.documents, "--json", *struck)
+        yield "Killed on Ray", lambda: output_of(kills), ray_kill.to_markdown
 
 
 def _visual(data: Path, documents: list[Path], index: Path, sizes: list[int]) -> dict[str, Any]:

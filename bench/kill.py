@@ -104,10 +104,10 @@ def _kill_after(process: subprocess.Popen[bytes], delay_s: float) -> str:
         return "killed"
 
 
-def left_behind(mark: str, within_s: float = GONE_WITHIN_S) -> list[str]:
-    """Processes with this mark that outlived, by more than `within_s`, the one that started them."""
+def left_behind(mark: str, within_s: float = GONE_WITHIN_S, but: Sequence[int] = ()) -> list[str]:
+    """Processes with this mark, `but` for some, that outlived, by more than `within_s`, the one that started them."""
     until = time.monotonic() + within_s
-    while left := [process for process in psutil.process_iter() if _mark(process) == mark]:
+    while left := [process for process in psutil.process_iter() if process.pid not in but and _mark(process) == mark]:
         if time.monotonic() > until:
             return [f"process {process.pid} outlived the ingest that started it" for process in left]
         time.sleep(0.1)

@@ -22,6 +22,7 @@ _PACKAGES = (
     "pymupdf",
     "qdrant-edge-py",
     "qdrant-client",
+    "ray",
     "sentence-transformers",
     "transformers",
     "numpy",

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from docrag.config import Config
-from docrag.errors import AmbiguousDocument, IndexMismatch, IndexMissing, UnknownDocument, UsageError
+from docrag.errors import AmbiguousDocument, EnvironmentFault, IndexMismatch, IndexMissing, UnknownDocument, UsageError
 from docrag.index.blobs import absolute_url
 from docrag.index.encoders import MiniLM, choose_precision
+from docrag.index.lease import Lease, hold_lease
 from docrag.index.library_index import LibraryIndex
+from docrag.index.location import is_folder
 from docrag.index.payload import utf8
-from docrag.index.pooling import FACTOR
 from docrag.index.records import DocumentRecord, IndexSettings, LaneFingerprint, check_same
 from docrag.index.records import ReadSettings as StoredReadSettings
 from docrag.index.verify import VerifyReport, verify
@@ -29,6 +30,7 @@ from docrag.ingest.ledger import IngestOptions
 from docrag.ingest.read import ReadSettings
 from docrag.ingest.render import render_page
 from docrag.ingest.run_local import Encoders, ingest
+from docrag.ingest.run_visual import with_ways
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.ingest.totals import Progress
 from docrag.pipelines.answering import Answering, reader_settings
@@ -40,7 +42,6 @@ from docrag.pipelines.stages import Shelf
 from docrag.types import Answer, Hit, IngestReport, PageContent, page_point_id
 
 NO_VISUAL = "none"
-_WAYS = ("pooling", "quantization")
 
 
 def open(location: str | os.PathLike[str] = "library", **settings: Any) -> Library:
@@ -108,7 +109,7 @@ class Library:
     def _visual(self, lane: LaneFingerprint) -> VisualEncoder:
         if self._visual_encoder is None:
             encoder = self._load_visual(self.config.visual or self.index.visual_model)
-            self.index.check_visual(_with_ways(encoder.fingerprint, lane.settings))
+            self.index.check_visual(with_ways(encoder.fingerprint, lane.settings))
             self._visual_encoder = encoder
         return self._visual_encoder
 
@@ -124,13 +125,13 @@ class Library:
             return None
         if index.visual is None:
             encoder = self._load_visual(model)
-            lane = _with_ways(encoder.fingerprint, asdict(self.config))
+            lane = with_ways(encoder.fingerprint, asdict(self.config))
             index.add_visual(lane, encoder.source, encoder.dim, encoder.max_vectors)
             self._visual_encoder = encoder
         lane = index.visual
         if lane is None:
             return None
-        index.check_visual(_with_ways(lane, {**lane.settings, **_given(**self._settings)}))
+        index.check_visual(with_ways(lane, {**lane.settings, **_given(**self._settings)}))
         if model and not _is_same_model(model, index.visual_model):
             self._visual(lane)  # which may be refused, and that should not wait for a page that owes its vectors
         return lambda: self._visual(lane)
@@ -142,9 +143,13 @@ class Library:
         password: str | None = None,
         checksum: bool = False,
         prune: bool = False,
+        ray: str | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> IngestReport:
         """Bring PDFs into the library: files, folders, globs, fsspec URLs. What is unchanged is skipped unread.
+
+        `ray` is a Ray cluster's address to do it there, "auto" for the one that this machine belongs to, "" for that of
+        RAY_ADDRESS or else one that is started here and ends with the call. `progress` is then called from another thread.
 
         Raises UsageError where no source is named or Tesseract lacks the language, EnvironmentFault where the disk is full or
         OCR is demanded and Tesseract missing, and what opening or making the index raises.
@@ -155,8 +160,41 @@ class Library:
             raise UsageError("no source is named", "name files, folders, globs or URLs")
         index = self._open_or_create()
         options = IngestOptions(password=password, checksum=checksum, prune=prune)
-        encoders = Encoders(lambda: self.encoder, self._visual_loader(index))
-        return ingest(index, encoders, [os.fsdecode(source) for source in sources], self.config, options, progress)
+        names = [os.fsdecode(source) for source in sources]
+        with self._writing("an ingest") as lease:
+            if ray is not None:
+                return self._ingest_on_ray(index, names, options, ray, _checking(lease, progress))
+            encoders = Encoders(lambda: self.encoder, self._visual_loader(index))
+            return ingest(index, encoders, names, self.config, options, _checking(lease, progress))
+
+    def _ingest_on_ray(
+        self,
+        index: LibraryIndex,
+        names: Sequence[str],
+        options: IngestOptions,
+        address: str,
+        progress: Callable[[Progress], None],
+    ) -> IngestReport:
+        """The index is let go of, for on a folder one process of the run has it open; it is opened again when it is needed."""
+        try:
+            from docrag.ingest.cluster.stages import Job
+            from docrag.ingest.run_ray import ingest_on_ray
+        except ImportError as error:
+            raise EnvironmentFault(f"Ray can't be loaded: {error}", "pip install 'ray[data]', or leave --ray out") from error
+        location = str(Path(self.location).absolute()) if is_folder(self.location) else self.location
+        model = self._model_on_ray(index)
+        is_known = index.visual is not None and _is_same_model(model, index.visual_model)
+        job = Job(location, index.blobs.url, self.config, options.password, visual_model=model, visual_known=is_known)
+        self.close()
+        return ingest_on_ray(job, partial(MiniLM, self.config.precision), names, options, address, progress)
+
+    def _model_on_ray(self, index: LibraryIndex) -> str:
+        """The model that keeps up the visual lane, "" for none; it is loaded where it runs, and not here."""
+        if self.config.visual == NO_VISUAL:
+            return ""
+        if index.visual is not None:
+            index.check_visual(with_ways(index.visual, {**index.visual.settings, **_given(**self._settings)}))
+        return self.config.visual or index.visual_model
 
     def search(self, question: str, documents: Sequence[str] = (), k: int | None = None) -> tuple[Hit, ...]:
         """The `k` best pages (default: the configuration's) of `documents`, or of all.
@@ -239,18 +277,24 @@ class Library:
     def delete(self, documents: Sequence[str]) -> list[str]:
         """Delete documents with all their names; returns the names that are gone. The files themselves stay."""
         gone: list[str] = []
-        for sha256 in self._resolve(documents):
-            gone += self.index.names_of(sha256)
-            self.index.delete_document(sha256, force=True)
+        with self._writing("a delete") as lease:
+            for sha256 in self._resolve(documents):
+                lease.check()
+                gone += self.index.names_of(sha256)
+                self.index.delete_document(sha256, force=True)
         return gone
 
     def delete_visual(self) -> None:
         """Delete the visual lane of the whole index; no error where it has none."""
-        self.index.remove_visual()
+        with self._writing("a delete of the visual lane"):
+            self.index.remove_visual()
 
     def verify(self, repair: bool = False) -> VerifyReport:
         """Check records against pages against stored PDFs; with `repair`, remove what can't be trusted."""
-        return verify(self.index, repair)
+        if not repair:
+            return verify(self.index)
+        with self._writing("a repair"):
+            return verify(self.index, repair)
 
     def page(self, document: str, page_number: int) -> PageContent:
         """One page as it was read (1-based). Raises UsageError where the document has no such page, or it was not read."""
@@ -324,14 +368,28 @@ class Library:
             )
         return index
 
+    @contextmanager
+    def _writing(self, doing: str) -> Generator[Lease]:
+        """Alone with the index while the body writes to it. Raises IndexLocked where another process does."""
+        index = self.index
+        with hold_lease(self.location, doing) as lease:
+            if not is_folder(self.location):
+                index.refresh()  # the one that wrote before may have done so since it was opened
+            yield lease
+
     def _read_settings(self) -> StoredReadSettings:
         return StoredReadSettings(self.config.ocr, self.config.lang, self.config.ocr_dpi, TEXT_VERSION)
 
 
-def _with_ways(lane: LaneFingerprint, settings: Mapping[str, Any]) -> LaneFingerprint:
-    """`lane`, and how its vectors are pooled and kept, which is in `settings` (the factor: in the code)."""
-    ways = {way: settings[way] for way in _WAYS}
-    return replace(lane, settings={**lane.settings, **ways, "pooling_factor": FACTOR})
+def _checking(lease: Lease, progress: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """`progress`, which is called before each batch is written, and stops a run that lost its lease."""
+
+    def report(now: Progress) -> None:
+        lease.check()
+        if progress is not None:
+            progress(now)
+
+    return report
 
 
 def _is_same_model(asked: str, stored: str) -> bool:

@@ -23,7 +23,7 @@ PREFIX = "DOCRAG_"
 OTHER_VARIABLES = frozenset({"DOCRAG_QDRANT_API_KEY", "DOCRAG_PASSWORD", "DOCRAG_READER_API_KEY", "DOCRAG_TEST_QDRANT_URL"})
 _POSITIVE = (
     *("ocr_dpi", "page_timeout_s", "worker_memory_mib", "max_pages", "max_page_pixels", "k", "budget_tokens"),
-    *("reader_timeout_s", "max_answer_tokens", "samples", "navigate_tokens"),
+    *("reader_timeout_s", "max_answer_tokens", "samples", "navigate_tokens", "gpus_per_encoder"),
 )
 _FROM_ZERO = ("temperature", "reader_retries", "rounds", "input_price", "output_price")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -40,6 +40,7 @@ class Config:
     precision: Precision = "auto"
     visual: str = ""  # the model of the visual lane; "": the index's own, "none": leave that lane alone
     device: Device = "auto"
+    gpus_per_encoder: float = 1.0  # on Ray: what each encoder of page images holds of a GPU, or how many
     pooling: Pooling = "hierarchical"
     quantization: Quantization = "none"
     page_timeout_s: float = 60.0

@@ -20,10 +20,12 @@ from typing import IO, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from docrag.errors import EnvironmentFault, IndexDamaged, PdfUnreadable, UsageError
+from docrag.errors import DocragError, EnvironmentFault, IndexDamaged, PdfUnreadable, UsageError
 
 _BLOB = re.compile(r"([0-9a-f]{64})\.pdf")
 _CHUNK = 2**20
+# Where a put is seen whole or not at all, nothing has folders, and to rename is to copy.
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"})
 
 
 class BlobStore:
@@ -37,7 +39,9 @@ class BlobStore:
         self.url = url
         try:
             filesystem, root = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
+        except ImportError as error:
+            raise EnvironmentFault(f"no package for the PDFs at {url}: {error}", package_hint(url)) from error
+        except ValueError as error:
             raise UsageError(
                 f"not a place for blobs: {url!r} ({error})", "name a folder, or a URL that fsspec can write to"
             ) from error
@@ -51,17 +55,12 @@ class BlobStore:
         Raises PdfUnreadable where the file can't be opened, or its bytes are not those of `sha256` any more.
         """
         with _translated(self.url):
-            if self._fs.exists(self._path(sha256)):
+            if self._is_there(sha256):
                 return
-            temporary = f"{self._root}/{sha256[:2]}/{sha256}.{uuid.uuid4().hex}.part"
-            self._fs.makedirs(f"{self._root}/{sha256[:2]}", exist_ok=True)
-            try:
-                self._write(source, temporary, sha256)
-                self._fs.mv(temporary, self._path(sha256))
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    self._fs.rm(temporary)
-                raise
+            if _protocols(self._fs) & _OBJECT_STORES:
+                self._put_object(sha256, source)
+            else:
+                self._put_file(sha256, source)
 
     def path(self, sha256: str) -> Path:
         """The PDF as a local file, fetched first where the store is remote. Raises IndexDamaged where it is missing."""
@@ -76,7 +75,7 @@ class BlobStore:
         if not local.exists():
             part = local.with_suffix(".part")
             with _translated(self.url):
-                if not self._fs.exists(self._path(sha256)):
+                if not self._is_there(sha256):
                     raise _missing(sha256, self.url)
                 self._fs.get_file(self._path(sha256), str(part))
             part.rename(local)
@@ -89,12 +88,12 @@ class BlobStore:
 
     def exists(self, sha256: str) -> bool:
         with _translated(self.url):
-            return bool(self._fs.exists(self._path(sha256)))
+            return self._is_there(sha256)
 
     def is_sound(self, sha256: str) -> bool:
         """Whether the blob is there and its bytes are those of its name: reads all of it."""
         with _translated(self.url):
-            if not self._fs.exists(self._path(sha256)):
+            if not self._is_there(sha256):
                 return False
             with self._fs.open(self._path(sha256), "rb") as file:
                 return _copy(file, None) == sha256
@@ -122,16 +121,36 @@ class BlobStore:
             self._cache.cleanup()
             self._cache = None
 
-    def _write(self, source: Path | bytes, target: str, sha256: str) -> None:
-        with _opened(source) as file, self._fs.open(target, "wb") as out:
-            found = _copy(file, out)
-            if isinstance(self._fs, LocalFileSystem):
-                out.flush()
-                os.fsync(out.fileno())
-        if found != sha256:
-            raise PdfUnreadable(
-                f"the file changed while it was read: its bytes hash to {found}, not {sha256}", "ingest it again"
-            )
+    def _is_there(self, sha256: str) -> bool:
+        self._fs.invalidate_cache()  # of what was listed before: another process may have written since
+        try:
+            self._fs.info(self._path(sha256))  # not `exists`, which many file systems say no to when they can't tell
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _put_file(self, sha256: str, source: Path | bytes) -> None:
+        temporary = f"{self._root}/{sha256[:2]}/{sha256}.{uuid.uuid4().hex}.part"
+        self._fs.makedirs(f"{self._root}/{sha256[:2]}", exist_ok=True)
+        try:
+            with _opened(source) as file, self._fs.open(temporary, "wb") as out:
+                _check(_copy(file, out), sha256)
+                if isinstance(self._fs, LocalFileSystem):
+                    out.flush()
+                    os.fsync(out.fileno())
+            self._fs.mv(temporary, self._path(sha256))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._fs.rm(temporary)
+            raise
+
+    def _put_object(self, sha256: str, source: Path | bytes) -> None:
+        """By way of a copy whose bytes are known, for the file may change, and what was sent can't be taken back."""
+        with tempfile.TemporaryDirectory(prefix="docrag-blob-") as folder:
+            copy = Path(folder) / "blob.pdf"
+            with _opened(source) as file, copy.open("wb") as out:
+                _check(_copy(file, out), sha256)
+            self._fs.put_file(str(copy), self._path(sha256))
 
     def _names(self) -> Iterator[str]:
         with _translated(self.url):
@@ -139,6 +158,7 @@ class BlobStore:
         return (path.rsplit("/", 1)[-1] for path in files)
 
     def _files(self) -> list[str]:
+        self._fs.invalidate_cache()
         try:
             return list(self._fs.find(self._root))
         except FileNotFoundError:
@@ -151,6 +171,22 @@ class BlobStore:
 def absolute_url(url: str) -> str:
     """A URL as it is, a local path as an absolute one: how an index stores where its PDFs are."""
     return url if "://" in url else str(Path(url).absolute())
+
+
+def package_hint(url: str) -> str:
+    """What to install for URLs like this one."""
+    protocol = url.partition("://")[0].lower()
+    return "pip install 'docrag[s3]'" if protocol in ("s3", "s3a") else "install the package that fsspec names"
+
+
+def _protocols(filesystem: Any) -> set[str]:
+    named = filesystem.protocol
+    return {named} if isinstance(named, str) else set(named)
+
+
+def _check(found: str, sha256: str) -> None:
+    if found != sha256:
+        raise PdfUnreadable(f"the file changed while it was read: its bytes hash to {found}, not {sha256}", "ingest it again")
 
 
 def _copy(file: Any, out: Any) -> str:
@@ -183,7 +219,9 @@ def _translated(url: str) -> Generator[None]:
     """Turn what a disk or a service raises into EnvironmentFault."""
     try:
         yield
-    except OSError as error:
+    except DocragError:
+        raise
+    except Exception as error:  # fsspec's many file systems raise what their libraries raise
         raise EnvironmentFault(
             f"can't read or write the PDFs at {url}: {error}", "check that the place exists, may be written to and is not full"
         ) from error

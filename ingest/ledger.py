@@ -5,20 +5,21 @@ It knows no processes and no cluster, so that a run on this machine and one on R
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from docrag.config import Config
 from docrag.errors import IndexDamaged
 from docrag.index.library_index import LibraryIndex
 from docrag.index.location import is_folder
-from docrag.index.records import VISUAL_STAGES, DocumentRecord
+from docrag.index.records import VISUAL_STAGES, DocumentRecord, read_source, source_id
 from docrag.ingest.ocr import tesseract_available
 from docrag.ingest.sources import SourceFile, is_gone
 from docrag.ingest.totals import Progress, Totals
 from docrag.types import DocumentRef, Failure, IngestReport, PageRef, Source
 
 _LIMITS = ("page_timeout_s", "worker_memory_mib", "max_pages", "max_page_pixels")
+_ASKED_AT_ONCE = 1_000  # names that the index is asked for in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,17 @@ class _Opened:
 
 
 class Ledger:
-    """The book of one ingest. For one thread at a time; all names and records of the run are written through it."""
+    """The book of one ingest. For one thread at a time; all names and records of the run are written through it.
+
+    What a cluster does a second time, for the first was lost with its machine, is answered as it was and counted once.
+    """
 
     def __init__(self, index: LibraryIndex, config: Config, options: IngestOptions) -> None:
         self._index = index
         self._options = options
         self._helped = _what_helps(config, options)
         self._open: dict[str, _Opened] = {}
+        self._answers: dict[str, frozenset[int] | None] = {}  # by name what `admit` said of it; None: it was refused
         self.totals = Totals(0, 0)
 
     def sift(self, found: Sequence[SourceFile | Failure]) -> list[SourceFile]:
@@ -62,20 +67,24 @@ class Ledger:
         for failure in found:
             if isinstance(failure, Failure):
                 self.totals.fail(failure)
-        return [source for source in files if not self._is_unchanged(source)]
+        return [source for source, known in self._with_known(files) if not self._is_unchanged(source, known)]
 
     def admit(self, source: SourceFile, document: DocumentRef) -> frozenset[int]:
         """The pages (0-based) that are to be read for `source`, having noted what its document needs to be complete.
 
-        None where there is nothing to do, or the document is being read under another name. Asked again for the same source,
-        it gives the same pages, as long as the document is not complete.
+        None where there is nothing to do, or the document is being read under another name. Asked again for the same name, it
+        gives the same pages.
         """
+        if source.name not in self._answers:
+            self._answers[source.name] = self._admit(source, document)
+        return self._answers[source.name] or frozenset()
+
+    def _admit(self, source: SourceFile, document: DocumentRef) -> frozenset[int]:
         sha256 = document.sha256
         opened = self._open.get(sha256)
         if opened is not None:
-            if source not in opened.sources:
-                opened.sources.append(source)
-            return opened.fresh if source == opened.sources[0] else frozenset()
+            opened.sources.append(source)
+            return frozenset()
         record = self._record(sha256)
         if record is not None:
             self._name(source, sha256)  # before its pages are tried again: a document without a name goes
@@ -93,6 +102,9 @@ class Ledger:
 
     def refuse(self, source: SourceFile, failure: Failure) -> None:
         """Count a file that can't be opened, and put on record why."""
+        if source.name in self._answers:
+            return
+        self._answers[source.name] = None
         known = self._known(source.name)
         # A name that leads to a document keeps it while the file can't be read (it may just be being written): the record
         # stays as it was, so the next run looks again.
@@ -133,6 +145,10 @@ class Ledger:
         for source in others:  # the same bytes under other names
             self.totals.skip(record, source.name, source.size)
 
+    def left(self) -> list[SourceFile]:
+        """The files of documents that wait for pages still: none, once all that was given out has come back."""
+        return [opened.sources[0] for opened in self._open.values()]
+
     def prune(self) -> None:
         """Remove the names that are gone, with the documents that no other name leads to."""
         for source in self._index.sources():
@@ -155,9 +171,8 @@ class Ledger:
     def report(self, seconds: float) -> IngestReport:
         return self.totals.report(seconds)
 
-    def _is_unchanged(self, source: SourceFile) -> bool:
+    def _is_unchanged(self, source: SourceFile, known: Source | None) -> bool:
         """Whether `source` is as it was when its record was made, and nothing would go better now; it is counted then."""
-        known = self._known(source.name)
         if known is None or self._options.checksum or not source.version:
             return False
         if (known.size, known.version) != (source.size, source.version):
@@ -172,6 +187,19 @@ class Ledger:
             return False
         self.totals.skip(record, source.name, source.size)
         return True
+
+    def _with_known(self, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, Source | None]]:
+        """Each file with what is on record under its name; a record that can't be read is as none, and written anew."""
+        for start in range(0, len(files), _ASKED_AT_ONCE):
+            asked = files[start : start + _ASKED_AT_ONCE]
+            found = self._index.store.retrieve("documents", [source_id(source.name) for source in asked])
+            known = {point.id: point.payload for point in found}
+            for source in asked:
+                payload = known.get(source_id(source.name))
+                try:
+                    yield source, None if payload is None else read_source(payload, source.name)
+                except IndexDamaged:
+                    yield source, None
 
     def _known(self, name: str) -> Source | None:
         """What is on record under `name`; a record that can't be read is as none, and written anew."""

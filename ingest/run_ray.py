@@ -3,7 +3,7 @@
 """The same ingest on a Ray cluster: files -> chunks of pages -> pages -> vectors -> points, streaming, as Ray Data runs it.
 
 The stages are those of `docrag.ingest.cluster`; what is written in which order is `run_local`'s rule. Ray is imported here
-alone.
+and in `docrag.ingest.cluster.actors` alone.
 """
 
 from __future__ import annotations
@@ -12,42 +12,65 @@ import os
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # or workers never register where docrag runs under `uv run`
 
+import contextlib
+import logging
+import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+import uuid
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import ray  # noqa: TID253 -- this module is loaded for a run on Ray only
 import ray.data  # noqa: TID253
-from ray.data import ActorPoolStrategy, Datasink  # noqa: TID253
+from ray._private.services import canonicalize_bootstrap_address  # noqa: TID253
+from ray.data import ActorPoolStrategy, TaskPoolStrategy  # noqa: TID253
+from ray.data.exceptions import ExecutionTimeoutError  # noqa: TID253
+from ray.exceptions import RayError, RayTaskError  # noqa: TID253
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: TID253
 
+from docrag.errors import DocragError, EnvironmentFault
 from docrag.index.encoders import TextEncoder
-from docrag.index.library_index import LibraryIndex
-from docrag.index.location import is_folder
-from docrag.index.records import DocumentRecord
+from docrag.ingest.cluster.actors import (
+    DrawPages,
+    EncodePages,
+    IndexDatasink,
+    LookDatasink,
+    LookPages,
+    OpenFiles,
+    ReadPages,
+    describe_model,
+    plain_error,
+)
+from docrag.ingest.cluster.preflight import check_cluster
 from docrag.ingest.cluster.registrar import Registrar
-from docrag.ingest.cluster.stages import EncodePages, Job, OpenFiles, ReadPages, WritePages
+from docrag.ingest.cluster.shape import LookShape, Pool, Shape, look_shape, text_shape
+from docrag.ingest.cluster.stages import Job
+from docrag.ingest.cluster.visual_stages import VisualModel
+from docrag.ingest.cluster.watch import watching
 from docrag.ingest.ledger import IngestOptions
-from docrag.ingest.sources import SourceFile, find_sources
+from docrag.ingest.run_visual import BATCH_VECTORS, CPU_BATCH_VECTORS
+from docrag.ingest.sources import find_sources
 from docrag.ingest.totals import Progress
-from docrag.types import DocumentRef, Failure, IngestReport, PageRef
+from docrag.types import IngestReport
 
 FILES_A_TASK = 8
+MOST_BLOCKS = 2_000  # that a pass begins with: Ray Data keeps a book of each
+DRAW_PAGES = 4  # drawn by one worker before they go on: 3 MB each
+MOST_LOOKS = 64  # pages handed to an encoder together
+BLOCK_BYTES = 32 * 2**20  # what goes from stage to stage in the object store, at most: a dozen pages' pixels
 ENCODE_PAGES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How many workers each stage has, and the share of a CPU that each of them holds."""
-
-    readers: int
-    encoders: int
-    encoder_threads: int
-    light_cpus: float
-    encoder_cpus: float
+CONNECT_S = 5.0
+DESK_S = 30.0  # how long it is waited for the desk when a run ends early: it may be in the middle of a write
+ROUNDS = 3  # how often files are read again whose pages were lost with the machines that had them
+STUCK_S = 1_800  # no page passed any stage for so long: Ray waits for something that will not come
+# What workers need and have not, where the cluster was not started from this environment: keys to the index, to the places
+# where PDFs come from and are kept, and to the hub of models. Settings travel in the job's configuration.
+_KEYS = ("DOCRAG_QDRANT_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE")
+_KEY_PREFIXES = ("AWS_", "FSSPEC_", "AZURE_STORAGE_")
+_KEPT = "what was written is kept: run the same command again, and it goes on"
 
 
 def ingest_on_ray(
@@ -58,115 +81,238 @@ def ingest_on_ray(
     address: str = "",
     report_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
-    """Bring the files that `names` lead to into the index at `job.location`, which exists."""
+    """Bring the files that `names` lead to into the index at `job.location`, which exists and which no one has open.
+
+    `address` is a cluster's, or "auto" for the one that this machine belongs to; "" is that of RAY_ADDRESS, and where it is not
+    set one is started here that ends with the run. Where this process is on a cluster already, it stays there, and what the
+    workers find in their environment is its own matter.
+    Raises what a run on this machine raises, and EnvironmentFault where there is no cluster, it has not enough free, or lost
+    more than could be done again; what was written before is kept.
+    """
     begin = time.perf_counter()
-    ray.init(address or None, log_to_driver=False, include_dashboard=False if not address else None)
+    job = replace(job, run_id=uuid.uuid4().hex)
+    with _connected(address), _quiet(), _translated():
+        if address or len(ray.nodes()) > 1:  # on one that was just started here, all is as it is here
+            _check(job)
+        model = _describe(job) if job.visual_model and not job.visual_known else None
+        with _desk(job, options) as desk, watching(desk, report_progress):
+            if model is not None:
+                ray.get(desk.prepare_visual.remote(model))
+            _read_all(job, desk, load_text, ray.get(desk.sift.remote(list(find_sources(names)))))
+            ray.get(desk.tidy_up.remote())
+            if job.visual_model and ray.get(desk.take_up_looks.remote()):
+                _look_all(job, desk, model or _describe(job))
+            return ray.get(desk.report.remote(time.perf_counter() - begin))
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Generator[None]:
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    if address.startswith("ray://"):
+        raise EnvironmentFault(
+            f"{address} is Ray Client's address, which Ray Data does not run over",
+            "give the cluster's own, host:6379, or submit the command as a job: ray job submit -- docrag ingest ...",
+        )
+    environment = {name: value for name, value in os.environ.items() if name in _KEYS or name.startswith(_KEY_PREFIXES)}
     try:
-        desk = _open_desk(job, options)
-        sources = ray.get(desk.sift.remote(list(find_sources(names))))
-        if sources.num_rows:
-            _read(job, desk, load_text, sources, _shape())
-        return ray.get(desk.close.remote(time.perf_counter() - begin))
+        ray.init(
+            _reached(address) if address else "local",
+            runtime_env={"env_vars": environment} if environment else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=None if address else False,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        if not address:
+            raise EnvironmentFault(f"Ray can't be started here: {error}", "leave --ray out to ingest without it") from error
+        raise EnvironmentFault(
+            f"there is no Ray cluster at {address} that can be used: {error}",
+            "see that it runs (`ray status`), with the same versions of Ray and Python; --ray without an address starts one",
+        ) from error
+    try:
+        yield
     finally:
         ray.shutdown()
 
 
-def _open_desk(job: Job, options: IngestOptions) -> Any:
+def _reached(address: str) -> str:
+    """A cluster's host:port, if something answers there: Ray itself tries for minutes. Raises OSError, ConnectionError."""
+    found = canonicalize_bootstrap_address(address)
+    if found is None:
+        raise ConnectionError("none runs on this machine")
+    host, _, port = found.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep what Ray Data tells off the terminal, where docrag's own progress is; Ray's log folder has it."""
+    logger = logging.getLogger("ray.data")
+    shown = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
+    for handler in shown:
+        logger.removeHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"ray\.data\.")  # of small runs, and of Ray's own old settings
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            context.print_on_execution_start = False
+            context.target_max_block_size = BLOCK_BYTES
+            context.execution_no_progress_timeout_s = STUCK_S
+            yield
+    finally:
+        for handler in shown:
+            logger.addHandler(handler)
+
+
+@contextlib.contextmanager
+def _translated() -> Generator[None]:
+    """Turn what Ray makes of docrag's errors into those again, and its own into EnvironmentFault."""
+    try:
+        yield
+    except DocragError as error:
+        raise plain_error(error) from None
+    except RayTaskError:  # an error in docrag
+        raise
+    except (RayError, ExecutionTimeoutError) as error:
+        raise EnvironmentFault(f"the Ray cluster lost more than it could do again: {_first_line(error)}", _KEPT) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def _desk(job: Job, options: IngestOptions) -> Iterator[Any]:
+    """The desk's actor, on this machine: on a folder it opens the index here."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Registrar).options(num_cpus=0, scheduling_strategy=here).remote(job, options)
+    actor: Any = ray.remote(Registrar)
+    desk: Any = actor.options(num_cpus=0, scheduling_strategy=here).remote(job, options)
+    try:
+        yield desk
+    except RayError as error:
+        raise _fault(desk) or error from None
+    finally:
+        with contextlib.suppress(RayError):
+            ray.get(desk.close.remote(), timeout=DESK_S)
+        ray.kill(desk)
 
 
-def _shape() -> Shape:
-    cpus = int(ray.cluster_resources().get("CPU", 1))
-    return Shape(max(1, cpus), max(1, cpus // 2), 2, 0.2, 0.4)
+def _fault(desk: Any) -> DocragError | None:
+    """What ended the run, as far as it is docrag's own; None also where the desk went with the machine."""
+    try:
+        return ray.get(desk.fault.remote(), timeout=DESK_S)
+    except RayError:
+        return None
 
 
-def _read(job: Job, desk: Any, load_text: Callable[[], TextEncoder], sources: pa.Table, shape: Shape) -> None:
-    remote = RemoteDesk(desk)
-    blocks = [sources.slice(start, FILES_A_TASK) for start in range(0, sources.num_rows, FILES_A_TASK)]
-    light = {"batch_format": "pyarrow", "num_cpus": shape.light_cpus, "zero_copy_batch": True}
-    data = ray.data.from_arrow(blocks)
-    # A task of one CPU, the default, and no actor: only so does Ray do the splitting into chunks in the same step. Apart, that
-    # step asks for a CPU of its own, and on a small cluster waits for it for ever.
-    data = data.map_batches(open_files, fn_args=(job, remote), batch_size=FILES_A_TASK, batch_format="pyarrow")
-    data = data.repartition(target_num_rows_per_block=1)
-    data = data.map_batches(
-        ReadPages, fn_constructor_args=(job, remote), batch_size=1, compute=ActorPoolStrategy(size=shape.readers), **light
-    )
-    data = data.map_batches(
-        EncodePages,
-        fn_constructor_args=(partial(_load_with_threads, load_text, shape.encoder_threads),),
-        batch_size=ENCODE_PAGES,
+def _check(job: Job) -> None:
+    look = _look_shape(job) if job.visual_model else None
+    cpus = max(_text_shape(job).cpus, look.cpus if look else 0)
+    check_cluster(job, cpus, look.gpus if look else 0)
+
+
+def _read_all(job: Job, desk: Any, load_text: Callable[[], TextEncoder], todo: pa.Table) -> None:
+    for _ in range(ROUNDS):
+        if not todo.num_rows:
+            return
+        _read(job, desk, load_text, todo)
+        todo = ray.get(desk.left.remote())
+    _check_none_left(todo, "documents")
+
+
+def _look_all(job: Job, desk: Any, model: VisualModel) -> None:
+    pooling: Any = ray.get(desk.begin_looks.remote(model))
+    for _ in range(ROUNDS):
+        todo: Any = ray.get(desk.looks_left.remote(model.geometry))
+        if not todo.num_rows:
+            return
+        _look(job, desk, model, pooling, todo)
+    _check_none_left(ray.get(desk.looks_left.remote(model.geometry)), "pages")
+
+
+def _check_none_left(todo: pa.Table, what: str) -> None:
+    if todo.num_rows:
+        raise EnvironmentFault(f"{todo.num_rows} {what} were lost on the way {ROUNDS} times", _KEPT)
+
+
+def _read(job: Job, desk: Any, load_text: Callable[[], TextEncoder], sources: pa.Table) -> None:
+    shape = _text_shape(job)
+    data: Any = ray.data.from_arrow(_blocks(sources, FILES_A_TASK)).map_batches(
+        OpenFiles,
+        fn_args=(job, desk),
+        batch_size=FILES_A_TASK,
         batch_format="pyarrow",
-        num_cpus=shape.encoder_cpus,
-        compute=ActorPoolStrategy(size=shape.encoders),
+        num_cpus=shape.openers.cpus,
+        compute=TaskPoolStrategy(size=shape.openers.workers),
     )
-    data.write_datasink(IndexDatasink(job, desk), ray_remote_args={"num_cpus": shape.light_cpus})
+    data = _one_row_a_block(data, shape.openers.cpus)
+    data = data.map_batches(ReadPages, fn_constructor_args=(job, desk), batch_size=1, **_actors(shape.readers))
+    data = data.map_batches(
+        EncodePages, fn_constructor_args=(load_text, desk), batch_size=ENCODE_PAGES, **_actors(shape.encoders)
+    )
+    data.write_datasink(
+        IndexDatasink(job, desk), ray_remote_args={"num_cpus": shape.writers.cpus}, concurrency=shape.writers.workers
+    )
 
 
-def _load_with_threads(load: Callable[[], TextEncoder], threads: int) -> TextEncoder:
-    """Ray sets OMP_NUM_THREADS to 1 for an actor of one CPU or less, which halves the encoder's pace."""
-    import torch
-
-    torch.set_num_threads(threads)
-    return load()
-
-
-def open_files(table: pa.Table, job: Job, desk: RemoteDesk) -> pa.Table:
-    return _opener(job, desk)(table)
+def _describe(job: Job) -> VisualModel:
+    """What the lane's model is, told by a worker that has what its encoders will have. Raises what loading it raises."""
+    pool = _look_shape(job).encoders
+    told = ray.get(ray.remote(describe_model).options(num_cpus=pool.cpus, num_gpus=pool.gpus, max_retries=1).remote(job))
+    if isinstance(told, DocragError):
+        raise told
+    return told
 
 
-@cache
-def _opener(job: Job, desk: RemoteDesk) -> OpenFiles:
-    """This worker process's children that look at files: Ray gives the process task after task."""
-    return OpenFiles(job, desk)
+def _text_shape(job: Job) -> Shape:
+    return text_shape(ray.cluster_resources().get("CPU", 0), job.config.workers)
 
 
-class RemoteDesk:
-    """The `Desk` as a worker has it: a call is answered before it returns."""
-
-    def __init__(self, desk: Any) -> None:
-        self._desk = desk
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RemoteDesk) and self._desk == other._desk
-
-    def __hash__(self) -> int:
-        return hash(self._desk)
-
-    def admit(self, source: SourceFile, document: DocumentRef) -> frozenset[int]:
-        return ray.get(self._desk.admit.remote(source, document))
-
-    def refuse(self, source: SourceFile, failure: Failure) -> None:
-        ray.get(self._desk.refuse.remote(source, failure))
-
-    def note_read(self, pages: Sequence[tuple[DocumentRef, int]]) -> None:
-        self._desk.note_read.remote(pages)
-
-    def note_written(self, pages: Collection[PageRef], by_ocr: Collection[PageRef]) -> list[DocumentRef]:
-        return ray.get(self._desk.note_written.remote(pages, by_ocr))
-
-    def finish(self, record: DocumentRecord) -> None:
-        ray.get(self._desk.finish.remote(record))
+def _look_shape(job: Job) -> LookShape:
+    there, config = ray.cluster_resources(), job.config
+    return look_shape(there.get("CPU", 0), there.get("GPU", 0), config.device, config.gpus_per_encoder, config.workers)
 
 
-class IndexDatasink(Datasink):
-    """Writes each block as it comes. On a server every write task writes for itself; on a folder the desk's process does."""
+def _look(job: Job, desk: Any, model: VisualModel, pooling: str, looks: pa.Table) -> None:
+    shape = _look_shape(job)
+    wanted = CPU_BATCH_VECTORS if model.device == "cpu" else BATCH_VECTORS
+    data = ray.data.from_arrow(_blocks(looks, DRAW_PAGES)).map_batches(
+        DrawPages, fn_constructor_args=(job, desk), batch_size=DRAW_PAGES, **_actors(shape.drawers)
+    )
+    data = data.map_batches(
+        LookPages,
+        fn_constructor_args=(job, model, shape.threads, desk),
+        batch_size=min(MOST_LOOKS, max(1, wanted // model.max_vectors)),
+        zero_copy_batch=True,
+        **_actors(shape.encoders),
+    )
+    data.write_datasink(
+        LookDatasink(job, pooling, desk), ray_remote_args={"num_cpus": shape.writers.cpus}, concurrency=shape.writers.workers
+    )
 
-    def __init__(self, job: Job, desk: Any) -> None:
-        self._job, self._desk = job, desk
 
-    def write(self, blocks: Iterable[pa.Table], ctx: Any) -> int:
-        if is_folder(self._job.location):
-            return sum(ray.get(self._desk.write.remote(block)) for block in blocks)
-        write = WritePages(_opened(self._job.location), RemoteDesk(self._desk))
-        return sum(write(block) for block in blocks)
-
-    def get_name(self) -> str:
-        return "WritePages"
+def _blocks(rows: pa.Table, least: int) -> list[pa.Table]:
+    """What one task or actor takes at a time: `least` rows, or more where there would be too many."""
+    size = max(least, -(-rows.num_rows // MOST_BLOCKS))
+    return [rows.slice(start, size) for start in range(0, rows.num_rows, size)]
 
 
-@cache
-def _opened(location: str) -> LibraryIndex:
-    """The index as this worker process has it open: Ray gives the process task after task."""
-    return LibraryIndex.open(location)
+def _one_row_a_block(data: Any, cpus: float) -> Any:
+    """Chunk by chunk, so that all readers read one large document together.
+
+    Ray does this in the same task as the step before it where both ask for the same. Else it would be a step of its own that
+    asks for a whole CPU, and on a small cluster waits for it for ever; there is no public way to say what it asks for.
+    """
+    data = data.repartition(target_num_rows_per_block=1)
+    data._logical_plan.dag.ray_remote_args["num_cpus"] = cpus
+    return data
+
+
+def _actors(pool: Pool) -> dict[str, Any]:
+    asked = {"num_cpus": pool.cpus, "num_gpus": pool.gpus} if pool.gpus else {"num_cpus": pool.cpus}
+    return {"batch_format": "pyarrow", "compute": ActorPoolStrategy(size=pool.workers), **asked}

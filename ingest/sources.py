@@ -10,20 +10,24 @@ import glob
 import os
 import re
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from docrag.errors import EnvironmentFault
+from docrag.index.blobs import package_hint
 from docrag.index.location import MARKER
 from docrag.types import Failure
 
 STDIN = "-"
+Facts = Mapping[str, Any]
+"""What a file system says of a file: name, size, type, and something that changes with its bytes."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _GLOB = re.compile(r"[*?\[]")
 _PDF_URL = re.compile(r"\.pdf(\?|$)", re.IGNORECASE)  # asking a web server whether such a thing is a folder loads all of it
 _COPY_BYTES = 1 << 20
+_GONE = frozenset({404, 410})  # in HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,18 @@ def is_gone(name: str) -> bool:
         return _is_gone_locally(name)
     try:
         files, path = _filesystem(name)
-        return not files.exists(path)
+        files.info(path)  # not `exists`, which is False on the web where the server is down
+    except FileNotFoundError as error:
+        return _is_absence(name, error)
     except Exception:  # noqa: BLE001 -- fsspec's many file systems raise what their libraries raise
         return False
+    return False
+
+
+def _is_absence(name: str, error: FileNotFoundError) -> bool:
+    """Whether a file is not there, and not just out of reach: on the web fsspec says of all that goes wrong that it is not."""
+    cause = error.__cause__
+    return not (_is_web(name) and cause) or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _GONE
 
 
 def _is_gone_locally(name: str) -> bool:
@@ -196,37 +209,78 @@ def _walk(folder: str) -> Iterator[str | Failure]:
 def _find_remote(url: str) -> Iterator[SourceFile | Failure]:
     files, path = _filesystem(url)
     first, chain, rest = url.partition("::")  # as in zip://folder::https://host/archive.zip
-    if _is_remote_glob(first):
-        paths = sorted(files.glob(path))
-    elif not _PDF_URL.search(first) and files.isdir(path):
-        paths = sorted(found for found in files.find(path) if found.lower().endswith(".pdf"))
-    else:
+    listed = _list_remote(files, path, first)
+    if listed is None:
         yield _remote_file(files, path, url)
         return
-    if not paths:
+    if not listed:
         yield source_failure(url, "no PDF there", "name a folder with .pdf files in it, or the files themselves")
-    for found in paths:
-        yield _remote_file(files, found, (found if is_url(found) else f"{first.split('://')[0]}://{found}") + chain + rest)
+    for found in sorted(listed):
+        name = (found if is_url(found) else f"{first.split('://')[0]}://{found}") + chain + rest
+        yield _remote_file(files, found, name, listed.pop(found))
+
+
+def _list_remote(files: Any, path: str, url: str) -> dict[str, Facts] | None:
+    """The PDF files below a folder, or what a glob leads to, with what the listing says of each; None: `path` is a file.
+
+    A listing comes by the thousand: a bucket of a million objects is asked a thousand times, not once for each of them.
+    """
+    if _is_remote_glob(url):
+        return _matches(files, path)
+    if _PDF_URL.search(url) or (_is_web(url) and not files.isdir(path)):
+        return None
+    found: dict[str, Facts] = files.find(path, detail=True)
+    if list(found) == [path] or not (found or files.isdir(path)):
+        return None
+    return _pdfs(found)
+
+
+def _matches(files: Any, pattern: str) -> dict[str, Facts] | None:
+    matches: dict[str, Facts] = files.glob(pattern, detail=True)
+    found = {path: facts for path, facts in matches.items() if facts.get("type") != "directory"}
+    if not matches and files.exists(pattern):
+        return None  # a name with such characters in it
+    return found or {path: facts for folder in matches for path, facts in _pdfs(files.find(folder, detail=True)).items()}
+
+
+def _pdfs(found: Mapping[str, Facts]) -> dict[str, Facts]:
+    return {path: facts for path, facts in found.items() if path.lower().endswith(".pdf")}
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith("http")
 
 
 def _is_remote_glob(url: str) -> bool:
-    return "*" in url if url.lower().startswith("http") else bool(_GLOB.search(url))  # on the web "?" begins a query
+    return "*" in url if _is_web(url) else bool(_GLOB.search(url))  # on the web "?" begins a query
 
 
-def _remote_file(files: Any, path: str, name: str) -> SourceFile | Failure:
-    try:
-        facts = files.info(path)
-    except FileNotFoundError:
-        return source_failure(name, "no such file", "check the URL", error="FileNotFoundError")
-    version = next((str(facts[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(key)), "")
-    return SourceFile(name, int(facts.get("size") or 0), version)
+def _remote_file(files: Any, path: str, name: str, listed: Facts | None = None) -> SourceFile | Failure:
+    """A file as its listing describes it, or where that does not say which version it is, as it says itself."""
+    if listed is None or not _version(listed):
+        try:
+            listed = files.info(path)
+        except Exception as error:  # noqa: BLE001 -- fsspec's many file systems raise what their libraries raise
+            if isinstance(error, FileNotFoundError) and _is_absence(name, error):
+                return source_failure(name, "no such file", "check the URL", error="FileNotFoundError")
+            why = error.__cause__ if isinstance(error, FileNotFoundError) else error
+            hint = "does the server answer, and may it be read?"
+            return source_failure(name, f"can't be looked at: {why}", hint, error=type(why).__name__)
+    facts = listed or {}
+    return SourceFile(name, int(facts.get("size") or 0), _version(facts))
+
+
+def _version(facts: Facts) -> str:
+    return next((str(facts[key]) for key in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(key)), "")
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
+    """The file system of a URL, which has forgotten what it listed before, and the path in it."""
     import fsspec.core
 
     try:
         found: tuple[Any, str] = fsspec.core.url_to_fs(url)  # pyright: ignore[reportUnknownVariableType]
     except (ImportError, ValueError) as error:
-        raise EnvironmentFault(f"no file system for {url}: {error}", "install the package that fsspec names") from error
+        raise EnvironmentFault(f"no file system for {url}: {error}", package_hint(url)) from error
+    found[0].invalidate_cache()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -27,6 +27,18 @@ class Progress:
     done: float
     total: int
     encoder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How far a run on a cluster is: the pages that each stage has let pass, and the documents and pages that failed so far.
+
+    A stage counts a page twice where it was done twice, for its first worker died.
+    """
+
+    progress: Progress
+    passed: Mapping[str, int]
+    failures: int
 
 
 @dataclass(slots=True)
@@ -65,6 +77,11 @@ class Totals:
     _encoder: str = ""
     _visual_total: int = 0
     _visual_done: int = 0
+
+    @property
+    def failures(self) -> int:
+        """Documents that can't be had, and pages of those that were completed, so far."""
+        return len(self._failures) + sum(len(document.failures) for document in self._documents)
 
     def fail(self, failure: Failure, size: int = 0) -> None:
         """Count a name that no document could be had from."""

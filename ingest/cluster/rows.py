@@ -117,7 +117,7 @@ _VECTOR_BYTES = {"passages": _passages_bytes, "bm25_indices": _indices_bytes, "b
 
 def _read_vectors(row: dict[str, Any]) -> PageVectors:
     page = PageRef(_read_document(row), row["page_index"])
-    passages = row["passages"] and np.frombuffer(row["passages"], "<f2").astype(np.float16).reshape(-1, PASSAGES.dim)
+    passages = row["passages"] and np.frombuffer(row["passages"], "<f2").astype(np.float16).reshape(-1, PASSAGES.dim or 1)
     bm25 = None
     if row["bm25_indices"] is not None:
         indices = np.frombuffer(row["bm25_indices"], "<u4")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
@@ -41,20 +41,30 @@ COPIES = 4  # PDFs of a remote blob store that a reader keeps at hand: its chunk
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker must know: plain values."""
+    """What every worker must know: plain values. `run_id` tells runs apart that meet the same processes.
+
+    `visual_model` is what keeps up the visual lane, "" where there is none to keep up; `visual_known`: it is the lane's own.
+    """
 
     location: str
     blobs_url: str
     config: Config
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
+    run_id: str = ""
+    visual_model: str = ""
+    visual_known: bool = False
 
 
 class Desk(Protocol):
-    """Where the run's one `Ledger` is kept; all names, and on a folder all points, are written there."""
+    """Where the run's one `Ledger` is kept; all names, and on a folder all points, are written there.
+
+    Every call may be made again, where the answer was lost with the process that made it.
+    """
 
     def admit(self, source: SourceFile, document: DocumentRef) -> frozenset[int]: ...
     def refuse(self, source: SourceFile, failure: Failure) -> None: ...
     def note_read(self, pages: Sequence[tuple[DocumentRef, int]]) -> None: ...
+    def note_passed(self, stage: str, pages: int) -> None: ...
     def note_written(self, pages: Collection[PageRef], by_ocr: Collection[PageRef]) -> list[DocumentRef]: ...
     def finish(self, record: DocumentRecord) -> None: ...
 
@@ -65,7 +75,7 @@ class OpenFiles:
     def __init__(self, job: Job, desk: Desk) -> None:
         self._job, self._desk = job, desk
         self._blobs = BlobStore(job.blobs_url)
-        self._pool = _pool(job)
+        self._pool = guarded(job)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return chunks_table(chunk for source in read_sources(table) for chunk in self._chunks(source))
@@ -85,15 +95,30 @@ class OpenFiles:
         return look_at(self._pool, source, self._blobs, self._job.config, self._job.password)
 
 
+class Copies:
+    """The PDFs of a blob store as local files: of a remote one the few that were asked for last."""
+
+    def __init__(self, blobs_url: str) -> None:
+        self._blobs = BlobStore(blobs_url)
+        self._kept: OrderedDict[str, None] = OrderedDict()
+
+    def path(self, sha256: str) -> str:
+        path = str(self._blobs.path(sha256))
+        self._kept[sha256] = None
+        self._kept.move_to_end(sha256)
+        while len(self._kept) > COPIES:
+            self._blobs.release(self._kept.popitem(last=False)[0])
+        return path
+
+
 class ReadPages:
     """Chunks -> pages, each as content or as a failure, read in a guarded child."""
 
     def __init__(self, job: Job, desk: Desk) -> None:
         self._job, self._desk = job, desk
-        self._blobs = BlobStore(job.blobs_url)
-        self._pool = _pool(job)
+        self._pool = guarded(job)
         self._settings = ReadSettings.from_config(job.config)
-        self._copies: OrderedDict[str, None] = OrderedDict()
+        self._copies = Copies(job.blobs_url)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         wanted = read_chunk_rows(table)
@@ -101,35 +126,29 @@ class ReadPages:
         found: list[tuple[DocumentRef, PageContent | Failure]] = []
         for document, indices in wanted:
             try:
-                path = self._path(document.sha256)
+                path = self._copies.path(document.sha256)
             except (IndexDamaged, EnvironmentFault) as error:  # the blob store lost it, or does not answer
-                found += [(document, _unread(document, index, error)) for index in indices]
+                found += [(document, unread(document, index, error)) for index in indices]
                 continue
             chunks.append(PageChunk(path, document, indices, self._settings, self._job.password))
         found += [(chunk.document, page) for chunk, pages in read_chunks(self._pool, chunks) for page in pages]
         self._desk.note_read([(document, len(indices)) for document, indices in wanted])
         return pages_table(found)
 
-    def _path(self, sha256: str) -> str:
-        path = str(self._blobs.path(sha256))
-        self._copies[sha256] = None
-        self._copies.move_to_end(sha256)
-        while len(self._copies) > COPIES:
-            self._blobs.release(self._copies.popitem(last=False)[0])
-        return path
-
 
 class EncodePages:
     """Pages -> pages with the vectors of their text."""
 
-    def __init__(self, load: Callable[[], TextEncoder]) -> None:
-        self._encoder = load()
+    def __init__(self, load: Callable[[], TextEncoder], desk: Desk) -> None:
+        self._encoder, self._desk = load(), desk
 
     def __call__(self, table: pa.Table) -> pa.Table:
         pages = [page for _, page in read_page_rows(table)]
         contents = [page for page in pages if isinstance(page, PageContent)]
         encoded = iter(encode_pages(contents, self._encoder) if contents else [])
-        return add_vectors(table, [next(encoded) if isinstance(page, PageContent) else None for page in pages])
+        vectors = [next(encoded) if isinstance(page, PageContent) else None for page in pages]
+        self._desk.note_passed("encode", len(pages))
+        return add_vectors(table, vectors)
 
 
 class WritePages:
@@ -156,11 +175,11 @@ class WritePages:
         return len(pages)
 
 
-def _unread(document: DocumentRef, page_index: int, error: DocragError) -> Failure:
+def unread(document: DocumentRef, page_index: int, error: DocragError, stage: str = "read") -> Failure:
     """Of a page whose PDF can't be had now; it may another time."""
     return Failure(
         document=document.sha256,
-        stage="read",
+        stage=stage,
         error=type(error).__name__,
         message=error.message,
         hint=error.hint,
@@ -169,5 +188,5 @@ def _unread(document: DocumentRef, page_index: int, error: DocragError) -> Failu
     )
 
 
-def _pool(job: Job) -> GuardedPool:
+def guarded(job: Job) -> GuardedPool:
     return GuardedPool(1, job.config.page_timeout_s, job.config.worker_memory_mib)

@@ -9,11 +9,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import pymupdf
 import pytest
 
 import docrag
@@ -24,12 +26,15 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings
 from docrag.index.store import Point
 from docrag.index.verify import verify
+from docrag.ingest.totals import Progress
+from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.index.oracle import SERVER, drop_collections
 from tests.index.world import LANES, SETTINGS, World
 
 SPAWN = multiprocessing.get_context("spawn")
-QUICK = LeaseTimes(beat_s=0.2, ttl_s=1.5, settle_s=0.2)
+QUICK = LeaseTimes(beat_s=0.2, ttl_s=2.0, settle_s=0.2)
+PATIENT = LeaseTimes(beat_s=0.2, ttl_s=10.0, settle_s=1.0)  # for many processes that get a CPU by turns
 WAIT_S = 30
 
 
@@ -58,11 +63,11 @@ def hold_until_told(location: str, talk: Connection) -> None:
 
 
 def take_together(location: str, barrier: Barrier, talk: Connection) -> None:
-    barrier.wait(WAIT_S)
+    barrier.wait(2 * WAIT_S)
     try:
-        with quick_lease(location):
+        with hold_lease(location, "an ingest", PATIENT):
             talk.send("held")
-            time.sleep(2 * QUICK.ttl_s)
+            talk.poll(2 * WAIT_S)
     except IndexLocked:
         talk.send("locked")
 
@@ -120,7 +125,9 @@ def test_of_several_at_the_same_moment_one_has_it(location: str) -> None:
     processes = [SPAWN.Process(target=take_together, args=(location, barrier, there)) for _, there in pipes]
     for process in processes:
         process.start()
-    assert sorted(said(here) for here, _ in pipes) == ["held", "locked", "locked", "locked"]
+    answers = [said(here) for here, _ in pipes]
+    assert sorted(answers) == ["held", "locked", "locked", "locked"]
+    pipes[answers.index("held")][0].send("end")
     for process in processes:
         process.join(WAIT_S)
     assert [process.exitcode for process in processes] == [0] * 4
@@ -215,6 +222,30 @@ def test_a_record_that_is_damaged_ends_like_any_other(location: str) -> None:
         index.store.upsert("documents", [Point(lease_id(), {"kind": "lease", "pid": "x"})])
     with warned(r"held by something on \?"), quick_lease(location) as lease:
         lease.check()
+
+
+def test_an_ingest_that_lost_its_lease_writes_no_more(
+    stand_in: QdrantStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location, blobs = f"{stand_in.url}/{uuid.uuid4().hex}", str(tmp_path / "blobs")
+    with pymupdf.open() as document:
+        document.new_page().insert_text((72, 72), "Apples are red.")
+        document.save(tmp_path / "a.pdf")
+    monkeypatch.setattr("docrag.client.hold_lease", partial(hold_lease, times=QUICK))
+    with docrag.open(location, blobs=blobs, ocr="never") as library:
+        assert library.ingest([tmp_path / "missing"]).documents.failed == 1  # it makes the index
+    with docrag.open(location, ocr="never", workers=1) as library, LibraryIndex.open(location) as other:
+        library.encoder = HashEncoder()  # type: ignore[assignment]
+
+        def take_over(progress: Progress) -> None:
+            other.store.upsert("documents", [Point(lease_id(), {"kind": "lease", "holder": "another"})])
+            time.sleep(3 * QUICK.beat_s)
+
+        with pytest.raises(EnvironmentFault, match="another process took over the index"):
+            library.ingest([tmp_path / "a.pdf"], progress=take_over)
+        other.refresh()
+        assert (other.documents(), other.store.count("pages")) == ([], 0)
+    assert kept(location) == ["another"]
 
 
 def test_an_index_in_a_folder_needs_none(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from docrag.cli import main
 from docrag.config import Config
 from docrag.errors import EnvironmentFault, IndexDamaged, PdfUnreadable
 from docrag.index.blobs import BlobStore
+from docrag.index.lease import LeaseTimes, hold_lease
 from docrag.index.library_index import LibraryIndex
 from docrag.index.verify import verify
 from docrag.ingest.cluster.registrar import Registrar
@@ -300,6 +301,9 @@ def test_from_a_bucket_to_an_index_on_a_server_and_again(
         s3.delete_bucket_policy(Bucket="library")
         assert counts() == (1, 0, 2)
         assert counts() == (0, 0, 3)
+        with hold_lease(f"{server.url}/library", "a repair", LeaseTimes(beat_s=0.2)):
+            assert main(["ingest", "s3://library/reports", "--index", f"{server.url}/library"]) == 2
+        assert "is being written by a repair on" in capsys.readouterr().err
         put("pears", "Pears are yellow.")
         s3.delete_object(Bucket="library", Key="reports/plums.pdf")
         assert counts("--prune") == (1, 0, 1)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import pytest
@@ -176,6 +178,36 @@ def test_urls_that_no_file_system_serves() -> None:
     assert failure.error == "EnvironmentFault"
     assert failure.message == "no file system for nofs://host/a.pdf: Protocol not known: nofs"
     assert not is_gone("nofs://host/a.pdf")
+
+
+class _Web(SimpleHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        status = {"/there.pdf": 200, "/closed.pdf": 403, "/broken.pdf": 503, "/gone.pdf": 410}.get(self.path, 404)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_on_the_web_what_is_out_of_reach_is_not_gone() -> None:
+    """Or `--prune` would delete all documents from a server that is down for a moment."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Web) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        gone = {name: is_gone(f"{url}/{name}.pdf") for name in ("there", "closed", "broken", "gone", "missing")}
+        assert gone == {"there": False, "closed": False, "broken": False, "gone": True, "missing": True}
+        assert the_failure(f"{url}/missing.pdf").message == "no such file"
+        failure = the_failure(f"{url}/closed.pdf")
+        assert failure.error == "ClientResponseError"
+        assert "403" in failure.message
+        server.shutdown()
+    assert not is_gone(f"{url}/there.pdf")
+    assert the_failure(f"{url}/there.pdf").message.startswith("can't be looked at: Cannot connect to host 127.0.0.1")
 
 
 def test_chained_urls(tmp_path: Path) -> None:

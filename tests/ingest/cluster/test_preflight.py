@@ -72,8 +72,8 @@ def test_where_all_is_there_nothing_is_said_and_nothing_left(cluster: Cluster, j
 
 def test_all_that_is_missing_is_said_together(cluster: Cluster, job: Job, server: QdrantStandIn) -> None:
     config = replace(CONFIG, ocr="always", device="cuda")
-    lost = Job(f"{server.url}/nothing-here", f"memory://{uuid.uuid4().hex}", config)
-    cpus, gpu, *rest = lines(lambda: check_cluster(lost, cpus=5.5, gpus=1.0, model="/no/such/model"))
+    lost = Job(f"{server.url}/nothing-here", f"memory://{uuid.uuid4().hex}", config, visual_model="/no/such/model")
+    cpus, gpu, *rest = lines(lambda: check_cluster(lost, cpus=5.5, gpus=1.0))
     assert cpus == "the stages hold 5.5 CPUs together, 2 of 2 are free"
     assert gpu == "a GPU is asked for (--device cuda), and no machine has one that Ray knows of"
     blobs, index, ocr = sorted(rest, key=lambda line: ("Tesseract" in line, "there is no index" in line))
@@ -85,10 +85,10 @@ def test_all_that_is_missing_is_said_together(cluster: Cluster, job: Job, server
     assert ocr.count("on ") >= 1
 
 
-def test_a_model_that_a_machine_has_not(cluster: Cluster, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_a_machine_has_not(cluster: Cluster, job: Job, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    check_cluster(job, cpus=1.0, model=str(tmp_path / "model"))
-    (line,) = lines(lambda: check_cluster(job, cpus=1.0, model="./model"))
+    check_cluster(replace(job, visual_model=str(tmp_path / "model")), cpus=1.0)
+    (line,) = lines(lambda: check_cluster(replace(job, visual_model="./model"), cpus=1.0))
     assert "the model's folder ./model is not there (copy it to every machine" in line
 
 

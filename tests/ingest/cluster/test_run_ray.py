@@ -1,0 +1,248 @@
+"""An ingest on a real Ray gives what one on this machine gives: into a folder, and into a server by several writers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench.same_index import compare
+from docrag.client import Library
+from docrag.config import Config
+from docrag.errors import EnvironmentFault, IndexMismatch, ModelFault
+from docrag.index.encoders import MiniLM
+from docrag.index.library_index import LibraryIndex
+from docrag.index.verify import verify
+from docrag.ingest.cluster.progress import ClusterProgress
+from docrag.ingest.cluster.stages import Job
+from docrag.ingest.ledger import IngestOptions
+from docrag.ingest.totals import Progress
+from docrag.testing import HashEncoder
+from docrag.testing.qdrant_server import QdrantStandIn
+from docrag.types import IngestReport
+from tests.ingest import hostile
+from tests.libraries import QUICK, bring, check_sums, cli_command, settings_of
+
+pytestmark = [
+    pytest.mark.usefixtures("on_ray"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own old settings
+]
+COSINE = 0.9999
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pdfs")
+    for number in range(10):
+        hostile.text_pdf(folder / f"good {number}.pdf", [f"page {page} of document {number}" for page in range(1, number + 2)])
+    hostile.text_pdf(folder / "long.pdf", [f"the page of number {number}" for number in range(40)])
+    (folder / "twin.pdf").write_bytes((folder / "good 3.pdf").read_bytes())
+    hostile.broken_page_pdf(folder / "broken.pdf")
+    hostile.encrypted_pdf(folder / "locked.pdf", "a secret", "word")
+    (folder / "no.pdf").write_text("this is no PDF")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, IngestReport]:
+    """The index that a run on this machine makes, and its report."""
+    folder = tmp_path_factory.mktemp("here") / "index"
+    return str(folder), bring(folder, library)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn]:
+    with QdrantStandIn(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+def bring_on_ray(location: str, blobs: Path | None, *names: Path, config: Config = QUICK, **options: object) -> IngestReport:
+    from docrag.ingest.run_ray import ingest_on_ray
+
+    settings = replace(settings_of(config), blobs_url=None if blobs is None else str(blobs))
+    with LibraryIndex.open_or_create(location, settings) as index:
+        job = Job(location, index.blobs.url, config)
+    report = ingest_on_ray(job, HashEncoder, [str(name) for name in names], IngestOptions(**options))  # type: ignore[arg-type]
+    check_sums(report)
+    return report
+
+
+def check_alike(one: IngestReport, other: IngestReport) -> None:
+    """Equal but for the seconds and the order in which failures came."""
+    assert sorted(map(str, one.failures)) == sorted(map(str, other.failures))
+    assert replace(one, seconds=0, failures=()) == replace(other, seconds=0, failures=())
+
+
+def check_verified(location: str) -> None:
+    with LibraryIndex.open(location) as index:
+        assert not verify(index).findings
+
+
+def test_into_a_folder(here: tuple[str, IngestReport], library: Path, tmp_path: Path) -> None:
+    there = str(tmp_path / "index")
+    check_alike(bring_on_ray(there, None, library), here[1])
+    assert compare(here[0], there, COSINE) == []
+    check_verified(there)
+    rerun = bring_on_ray(there, None, library)
+    assert (rerun.documents.ok, rerun.documents.failed, rerun.documents.skipped) == (0, 2, 13)
+
+
+def test_into_a_server(here: tuple[str, IngestReport], library: Path, server: QdrantStandIn, tmp_path: Path) -> None:
+    there = f"{server.url}/library"
+    check_alike(bring_on_ray(there, tmp_path / "blobs", library), here[1])
+    assert compare(here[0], there, COSINE) == []
+    check_verified(there)
+
+
+def test_a_changed_file_takes_its_name_along_in_the_same_processes(server: QdrantStandIn, tmp_path: Path) -> None:
+    """Workers that had the index open in the run before must not go by what they knew then."""
+    there, folder = f"{server.url}/changing", tmp_path / "pdfs"
+    folder.mkdir()
+    hostile.text_pdf(folder / "one.pdf", ["the first text"])
+    bring_on_ray(there, tmp_path / "blobs", folder)
+    hostile.text_pdf(folder / "one.pdf", ["quite another text", "and a second page"])
+    report = bring_on_ray(there, tmp_path / "blobs", folder)
+    assert (report.documents.ok, report.pages.ok) == (1, 2)
+    with LibraryIndex.open(there) as index:
+        assert [record.document.pages for record in index.documents()] == [2]
+        assert not verify(index).findings
+    (folder / "one.pdf").unlink()
+    bring_on_ray(there, tmp_path / "blobs", folder, prune=True)
+    with LibraryIndex.open(there) as index:
+        assert index.documents() == []
+
+
+def test_the_visual_lane(library: Path, colqwen: Path, server: QdrantStandIn, tmp_path: Path) -> None:
+    """The model is loaded on workers alone; the vectors are those of a run on this machine."""
+    names = [str(library / "good 4.pdf"), str(library / "broken.pdf")]
+    settings = {"ocr": "never", "visual": str(colqwen), "workers": 2, "precision": "float32"}
+    with Library(str(tmp_path / "here"), **settings) as near:
+        wanted = near.ingest(names)
+    told: list[Progress] = []
+    for location, blobs in ((str(tmp_path / "there"), None), (f"{server.url}/visual", str(tmp_path / "blobs"))):
+        with Library(location, blobs=blobs, **settings) as far:
+            found = far.ingest(names, ray="", progress=told.append)
+            assert far._visual_encoder is None
+            check_alike(found, wanted)
+            assert far.ingest(names, ray="").visual == 0
+        assert compare(str(tmp_path / "here"), location, COSINE) == []
+        check_verified(location)
+    last = told[-1]
+    assert isinstance(last, ClusterProgress)
+    assert (last.stage, last.pages_done, last.total) == ("look", wanted.visual, wanted.visual)
+    assert [(stage.name, stage.waiting) for stage in last.stages] == [("draw", 0), ("look", 0), ("store", 0)]
+
+
+def broken_encoder() -> HashEncoder:
+    raise ModelFault("the model is not there", "get it")
+
+
+def test_errors_come_out_as_docrags_own(library: Path, server: QdrantStandIn, tmp_path: Path) -> None:
+    from docrag.ingest.run_ray import ingest_on_ray
+
+    there = str(tmp_path / "index")
+    with LibraryIndex.create(there, settings_of(QUICK)) as index:
+        job = Job(there, index.blobs.url, QUICK)
+    with pytest.raises(ModelFault, match="the model is not there") as found:
+        ingest_on_ray(job, broken_encoder, [str(library)], IngestOptions())
+    assert (type(found.value), found.value.hint) == (ModelFault, "get it")
+    bring_on_ray(there, None, library / "long.pdf")  # the index was let go of
+    with pytest.raises(EnvironmentFault, match="its own, host:6379"), Library(there) as opened:
+        opened.ingest([library], ray="ray://somewhere:10001")
+    with pytest.raises(IndexMismatch):
+        bring_on_ray(there, None, library, config=replace(QUICK, ocr="always"))
+
+    full = f"{server.url}/full"
+    with LibraryIndex.create(full, replace(settings_of(QUICK), blobs_url=str(tmp_path / "blobs"))) as index:
+        job = Job(full, index.blobs.url, QUICK)
+    server.trouble.is_full = True
+    try:
+        with pytest.raises(EnvironmentFault, match="answered 500") as fault:
+            ingest_on_ray(job, HashEncoder, [str(library)], IngestOptions())
+        assert type(fault.value) is EnvironmentFault
+    finally:
+        server.trouble.is_full = False
+    report = bring_on_ray(full, tmp_path / "blobs", library)
+    assert report.documents.ok + report.documents.skipped == 13
+    check_verified(full)
+
+
+def test_what_watches_may_end_the_run(library: Path, tmp_path: Path) -> None:
+    def stop(now: Progress) -> None:
+        raise EnvironmentFault("the lease is lost", "wait")
+
+    with Library(str(tmp_path / "index"), ocr="never") as opened:
+        with pytest.raises(EnvironmentFault, match="the lease is lost"):
+            opened.ingest([library], ray="", progress=stop)
+        assert opened.documents() is not None
+
+
+def test_no_cluster_at_the_address(tmp_path: Path) -> None:
+    """In a process of its own, for this one is on a cluster."""
+    hostile.text_pdf(tmp_path / "one.pdf", ["a text"])
+    code = f"import docrag; docrag.open({str(tmp_path / 'index')!r}).ingest([{str(tmp_path)!r}], ray='127.0.0.1:9')"
+    begun = time.monotonic()
+    done = subprocess.run([cli_command()[0], "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert "EnvironmentFault: there is no Ray cluster at 127.0.0.1:9" in done.stderr
+    assert time.monotonic() - begun < 40
+
+
+def test_ctrl_c_leaves_nothing_running_and_a_rerun_goes_on(library: Path, tmp_path: Path) -> None:
+    """In a session of its own, with a Ray of its own, all of which gets the signal as from a terminal."""
+    index = str(tmp_path / "index")
+    code = (
+        "import sys, docrag\n"
+        "from docrag.ingest.cluster.progress import json_lines\n"
+        f"docrag.open({index!r}, ocr='never', workers=1).ingest([{str(library)!r}], ray='', progress=json_lines(sys.stdout))\n"
+    )
+    session = tempfile.mkdtemp(prefix="ray")  # its sockets' names may have 107 letters
+    environment = {**os.environ, "RAY_TMPDIR": session}
+    program = subprocess.Popen(
+        [cli_command()[0], "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
+    )
+    assert program.stdout is not None
+    for line in program.stdout:
+        if json.loads(line)["progress"]["stages"][0]["pages"]:
+            break
+    os.killpg(program.pid, signal.SIGINT)
+    _, errors = program.communicate(timeout=60)
+    assert program.returncode != 0
+    assert errors.rstrip().endswith(b"KeyboardInterrupt"), errors.decode()[-2000:]
+    deadline = time.monotonic() + 15
+    while _running(session) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert _running(session) == []
+    shutil.rmtree(session)
+    with Library(index) as opened:
+        report = opened.ingest([library])
+    assert report.documents.ok + report.documents.skipped == 13
+    check_verified(index)
+
+
+def _running(named: str) -> list[str]:
+    """The command lines that hold `named`, as Ray's processes do the folder of their session."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if named in command and "raylet" in command + "gcs_server":
+            found.append(command[:200])
+    return found
+
+
+def test_minilm_pickles_to_workers() -> None:
+    import ray.cloudpickle
+
+    assert ray.cloudpickle.loads(ray.cloudpickle.dumps(partial(MiniLM, "float32"))).func is MiniLM

@@ -1,0 +1,151 @@
+"""The stages without Ray: one after another, and each done twice, as on a cluster that loses machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from docrag.config import Config
+from docrag.errors import EnvironmentFault
+from docrag.index.library_index import LibraryIndex
+from docrag.ingest.cluster.progress import Pace
+from docrag.ingest.cluster.registrar import Registrar
+from docrag.ingest.cluster.shape import look_shape, text_shape
+from docrag.ingest.cluster.stages import EncodePages, Job, OpenFiles, ReadPages
+from docrag.ingest.ledger import IngestOptions
+from docrag.ingest.sources import find_sources
+from docrag.ingest.totals import Counts, Progress
+from docrag.testing import HashEncoder
+from docrag.types import IngestReport
+from tests.ingest import hostile
+from tests.libraries import QUICK, bring, check_same, check_sums, settings_of, snapshot
+
+
+def library(folder: Path) -> Path:
+    """Documents that are good, bad, of two chunks, and twice the same bytes."""
+    folder.mkdir()
+    hostile.text_pdf(folder / "long.pdf", [f"the page of number {number}" for number in range(11)])
+    hostile.text_pdf(folder / "short.pdf", ["a few words"])
+    (folder / "twin.pdf").write_bytes((folder / "short.pdf").read_bytes())
+    hostile.broken_page_pdf(folder / "broken.pdf")
+    (folder / "no.pdf").write_text("this is no PDF")
+    return folder
+
+
+def run(folder: Path, names: Path, again: Callable[[str], int] = lambda stage: 1) -> IngestReport:
+    """What `run_ray` does; a stage is done `again(name)` times, the results of all but the last being lost."""
+    with LibraryIndex.open_or_create(str(folder), settings_of(QUICK)) as index:
+        job = Job(str(folder), index.blobs.url, QUICK)
+    desk = Registrar(job, IngestOptions())
+    stages = {
+        "open": OpenFiles(job, desk),
+        "read": ReadPages(job, desk),
+        "encode": EncodePages(HashEncoder, desk),
+        "write": desk.write,
+    }
+    found: pa.Table = desk.sift(list(find_sources([str(names)])))
+    for name, stage in stages.items():
+        if not found.num_rows:
+            break
+        for _ in range(again(name)):
+            done = stage(found)
+        found = done
+    assert not desk.left().num_rows
+    desk.tidy_up()
+    return desk.report(1.0)
+
+
+def test_the_same_as_a_run_on_this_machine(tmp_path: Path) -> None:
+    names = library(tmp_path / "pdfs")
+    here = bring(tmp_path / "here", names)
+    there = run(tmp_path / "there", names)
+    check_same(snapshot(tmp_path / "there"), snapshot(tmp_path / "here"))
+    assert sorted(map(str, there.failures)) == sorted(map(str, here.failures))
+    assert replace(there, seconds=0, failures=()) == replace(here, seconds=0, failures=())
+
+
+@pytest.mark.parametrize("stage", ["open", "read", "encode", "write"])
+def test_what_is_done_twice_counts_once(tmp_path: Path, stage: str) -> None:
+    names = library(tmp_path / "pdfs")
+    once = run(tmp_path / "once", names)
+    twice = run(tmp_path / "twice", names, lambda name: 2 if name == stage else 1)
+    check_sums(twice)
+    check_same(snapshot(tmp_path / "twice"), snapshot(tmp_path / "once"))
+    assert replace(twice, failures=()) == replace(once, failures=())
+
+
+def test_files_that_are_opened_again_when_all_is_written(tmp_path: Path) -> None:
+    """A machine with what a task gave is lost when others have done it all: the task gives the same, and nothing is counted."""
+    names = library(tmp_path / "pdfs")
+    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index:
+        job = Job(str(tmp_path / "index"), index.blobs.url, QUICK)
+    desk = Registrar(job, IngestOptions())
+    opened, read, encode = OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk)
+    sources = desk.sift(list(find_sources([str(names)])))
+    chunks = opened(sources)
+    encoded = encode(read(chunks))
+    desk.write(encoded)
+    assert opened(sources) == chunks
+    desk.write(encoded)
+    report = desk.report(1.0)
+    check_sums(report)
+    assert (report.documents.ok, report.documents.failed, report.documents.skipped) == (3, 1, 1)
+
+
+def test_an_unchanged_library_is_sifted_out(tmp_path: Path) -> None:
+    names = library(tmp_path / "pdfs")
+    bring(tmp_path / "index", names)
+    report = run(tmp_path / "index", names)
+    assert (report.documents.ok, report.documents.skipped) == (0, 4)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 16, 640])
+@pytest.mark.parametrize("workers", [0, 1, 7, 1_000])
+def test_all_workers_fit_together(cpus: int, workers: int) -> None:
+    shape = text_shape(cpus, workers)
+    assert shape.readers.workers == (workers or cpus)
+    assert 0 < shape.cpus <= 0.9 * cpus
+    for pool in (shape.openers, shape.readers, shape.encoders, shape.writers):
+        assert 0 < pool.cpus <= 0.5
+    look = look_shape(cpus, 0, "auto", 1.0, workers)
+    assert 0 < look.cpus <= 0.9 * cpus
+    assert look.gpus == 0
+
+
+def test_two_cpus_have_two_readers_and_an_encoder() -> None:
+    shape = text_shape(2)
+    assert (shape.readers.workers, shape.encoders.workers) == (2, 1)
+
+
+def test_encoders_of_images_hold_the_gpus() -> None:
+    assert look_shape(64, 8, "auto", 1.0).encoders.workers == 8
+    assert look_shape(64, 2, "cuda", 0.5).encoders.workers == 4
+    assert look_shape(64, 4, "auto", 2.0).gpus == 4
+    assert look_shape(64, 8, "cpu", 1.0).gpus == 0
+    with pytest.raises(EnvironmentFault, match="asks for 1 GPUs, and the Ray cluster has 0"):
+        look_shape(64, 0, "cuda", 1.0)
+
+
+def test_progress_tells_the_pace_and_what_waits_for_what() -> None:
+    pace = Pace(begin=100.0)
+    pace.note(Counts(Progress("read", 0, 4, 0, 0.0, 1_000), {}, 0), 100.0)
+    passed = {"open": 90, "read": 60, "encode": 20, "write": 10}
+    now = pace.note(Counts(Progress("read", 1, 4, 60, 250.0, 1_000), passed, 3), 110.0)
+    assert [(stage.name, stage.pages_per_second, stage.waiting) for stage in now.stages] == [
+        ("open", 9.0, 0),
+        ("read", 6.0, 30),
+        ("encode", 2.0, 40),
+        ("write", 1.0, 10),
+    ]
+    assert (now.slowest, now.failures, now.seconds, now.seconds_left) == ("encode", 3, 10.0, 30.0)
+    looking = pace.note(Counts(Progress("look", 4, 4, 0, 0, 90), passed, 3), 111.0)
+    assert [(stage.name, stage.waiting) for stage in looking.stages] == [("draw", 90), ("look", 0), ("store", 0)]
+    assert looking.seconds_left is None
+
+
+def test_gpus_for_an_encoder_is_a_setting() -> None:
+    assert Config.resolve(environ={"DOCRAG_GPUS_PER_ENCODER": "0.25"}).gpus_per_encoder == 0.25
