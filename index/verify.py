@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from docrag.errors import IndexDamaged
+from docrag.index.lease import lease_id
 from docrag.index.library_index import LibraryIndex
 from docrag.index.pages import owes_visual, page_content, page_failure, page_fields, page_layout
 from docrag.index.records import DocumentRecord, read_document, read_outline, read_source, settings_id
@@ -131,7 +132,7 @@ def _read_record(point: StoredPoint, seen: _Seen) -> None:
         seen.records[record.document.sha256] = record
     elif kind == "source":
         seen.sources.append(read_source(point.payload, what))
-    elif point.id != settings_id():
+    elif point.id not in (settings_id(), lease_id()):
         raise IndexDamaged(f"{what} is damaged: nothing is known of this kind")
 
 
