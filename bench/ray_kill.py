@@ -67,7 +67,7 @@ def kinds_of(kills: int, seed: int) -> list[Kind]:
 class Strike:
     """One kill: what died, how many seconds after the start of which run, the pages written by then, what became of the run.
 
-    `end`: "went on" where the run finished all the same, else how it ended.
+    `end`: how the run ended by it, or "went on".
     """
 
     kind: str
@@ -128,9 +128,9 @@ class Scene:
         self.ends.append(
             {"run": self.run, "exit_code": code, "seconds": round(time.monotonic() - driver.begin, 1), "told": told}
         )
-        for strike in self.strikes:
-            if strike.run == self.run and code not in (0, 1):
-                strike.end = {-9: "killed", 2: "stopped, to be resumed"}.get(code or 0, f"exit code {code}")
+        last = next((strike for strike in reversed(self.strikes) if strike.run == self.run), None)
+        if last is not None and code not in (0, 1):
+            last.end = {-9: "killed", 2: "stopped, to be resumed"}.get(code or 0, f"exit code {code}")
 
 
 def measure(documents: Sequence[Path], kinds: Sequence[Kind], seed: int) -> dict[str, Any]:
@@ -230,11 +230,14 @@ def _crashes(scene: Scene) -> list[str]:
 
 
 def _check(scene: Scene) -> list[str]:
-    """What differs from a local run over the same documents in a folder, and what `verify` finds."""
+    """What differs from a local run over the same documents in a folder, and what `verify` finds.
+
+    A PDF that nobody wants (a look at the blob store was killed) is no damage: a repair sweeps it.
+    """
     alone = scene.place / "alone"
     run_alone(python("bench.ray_driver", scene.place / "pdfs", "--index", alone, "--here", "--workers", 2), allowed=(0, 1))
     with LibraryIndex.open(scene.index) as index:
-        found = [f"verify: {finding.kind}: {finding.what}" for finding in verify(index, repair=True).findings]
+        found = [f"verify: {damage.kind}: {damage.what}" for damage in verify(index, repair=True).damages]
         found += [f"verify after its repair: {finding.what}" for finding in verify(index).findings]
     return [*found, *compare(str(alone), scene.index, COSINE)]
 

@@ -12,7 +12,6 @@ together, does not: a real one parses requests in parallel, in Rust. The engine 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import logging
@@ -21,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +28,27 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from bench.common import _pss_kib, table
+from bench.common import table
 from bench.kill import MARK
+from bench.ray_account import watch_writing
 from bench.ray_cluster import StandIn, own_ray
 from bench.ray_driver import NullEncoder, settings_of
 from docrag.config import Config
 from docrag.index.library_index import LibraryIndex
+from docrag.index.records import LaneFingerprint
+from docrag.index.store import VISUAL
 from docrag.ingest.cluster.rows import ENCODED, add_vectors, chunks_table, pages_table, read_chunk_rows
 from docrag.ingest.cluster.stages import Job, WritePages
 from docrag.ingest.ledger import IngestOptions, Ledger
 from docrag.ingest.sources import SourceFile
 from docrag.ingest.stages import encode_pages
 from docrag.types import DocumentRef, PageContent, PageRef, Region
+from docrag.visual import PageVisual, PatchBlock, PatchLayout
 
 PAGES, DOCUMENT_PAGES, WRITERS = 100_000, 1_000, 2
 BLOCK_PAGES = 64  # as many as an encoder gives at once
 WORDS, PASSAGES = 300, 5
+VISUAL_PAGES, VISUAL_VECTORS, VISUAL_POOLED_VECTORS, VISUAL_DIM = 64, 750, 64, 128  # as of ColQwen2.5
 SAMPLE_S = 1.0
 ENGINE_PAGES = 5_000  # that are written to a folder, to have the engine alone
 _STORE_BYTES = 200 * 2**20
@@ -77,6 +81,7 @@ def measure(pages: int, pages_a_document: int = DOCUMENT_PAGES, writers: int = W
         with LibraryIndex.open(location) as index:
             recorded = sum(record.document.pages for record in index.documents())
             whole = server.count("library_pages") == recorded == len(documents) * pages_a_document
+            visual = _visual(index, documents[0])
         return {
             "pages": len(documents) * pages_a_document,
             "documents": len(documents),
@@ -84,6 +89,7 @@ def measure(pages: int, pages_a_document: int = DOCUMENT_PAGES, writers: int = W
             **found,
             "memory_mib": memory.peaks,
             "first_third_mib": memory.first_third,
+            "visual": visual,
             "engine_alone": _engine_alone(place / "alone", min(pages, ENGINE_PAGES)),
             "load": os.getloadavg()[0],
             "differences": [] if whole else ["not all pages are there, or on record"],
@@ -150,10 +156,9 @@ def _on_ray(job: Job, documents: list[DocumentRef], writers: int, place: Path) -
         begin = time.perf_counter()
         ray.get([desk.admit.remote(_source(document), document) for document in documents])
         admitted_s = time.perf_counter() - begin
-        rows = chunks_table(_chunks(documents))
-        blocks = [rows.slice(at, 1) for at in range(rows.num_rows)]
+        blocks = [chunks_table([chunk], BLOCK_PAGES) for chunk in _chunks(documents)]
         data = ray.data.from_arrow(blocks).map_batches(
-            _Blocks(), batch_format="pyarrow", batch_size=1, num_cpus=0.5, compute=TaskPoolStrategy(1)
+            _Blocks(), batch_format="pyarrow", batch_size=1, num_cpus=0.5, compute=TaskPoolStrategy(writers)
         )
         data.write_datasink(_timed_sink(place)(job, desk), ray_remote_args={"num_cpus": 0.9}, concurrency=writers)
         return {"admit_s": round(admitted_s, 2), **_told(place)}
@@ -174,7 +179,7 @@ def _told(place: Path) -> dict[str, Any]:
         "pages_per_second": round(pages / took_s, 1),
         "ms_a_page": {name: round(1000 * seconds / pages, 3) for name, seconds in spent.most_common()},
         "writers_cpu_ms_a_page": round(1000 * sum(line["cpu"] for line in lines) / pages, 3),
-        "writers_seen": len({line["pid"] for line in lines}),
+        "writers_busy": round(sum(spent.values()) / took_s, 2),
     }
 
 
@@ -186,8 +191,6 @@ def _timed_sink(place: Path) -> type:
 
     class TimedSink(IndexDatasink):
         def write(self, blocks: Iterable[pa.Table], ctx: Any) -> int:
-            from bench.ray_sink import watch_writing
-
             written = 0
             for block in blocks:
                 begin, cpu = time.time(), time.process_time()
@@ -203,81 +206,28 @@ def _timed_sink(place: Path) -> type:
     return TimedSink
 
 
-class _Account:
-    """Seconds by what they were spent on; what runs inside of something else counts for itself alone."""
-
-    def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
-        self._stack: list[str] = []
-        self._since = time.perf_counter()
-
-    def turn(self) -> None:
-        now = time.perf_counter()
-        if self._stack:
-            self.spent[self._stack[-1]] += now - self._since
-        self._since = now
-
-    @contextlib.contextmanager
-    def on(self, what: str) -> Generator[None]:
-        self.turn()
-        self._stack.append(what)
-        try:
-            yield
-        finally:
-            self.turn()
-            self._stack.pop()
-
-    def wrap(self, inner: Callable[..., Any], what: str) -> Callable[..., Any]:
-        def timed(*arguments: Any, **named: Any) -> Any:
-            with self.on(what):
-                return inner(*arguments, **named)
-
-        return timed
-
-
-@contextlib.contextmanager
-def watch_writing() -> Generator[Counter[str]]:
-    """What this process's writing spends its seconds on while the body runs, by wrapping the functions that do it."""
-    import httpx
-
-    from docrag.index import qdrant
-    from docrag.ingest.cluster import actors, stages
-
-    account, before = _Account(), list[tuple[Any, str, Any]]()
-
-    def watch(owner: Any, name: str, what: str) -> None:
-        before.append((owner, name, getattr(owner, name)))
-        setattr(owner, name, account.wrap(getattr(owner, name), what))
-
-    def send(*arguments: Any, **named: Any) -> Any:
-        answer = inner(*arguments, **named)
-        served_s = float(answer.json().get("time") or 0.0)
-        account.spent["the server (the stand-in)"] += served_s
-        account.spent["sending"] -= served_s
-        return answer
-
-    watch(stages, "read_page_rows", "taking blocks apart")
-    watch(stages, "read_vectors", "taking blocks apart")
-    watch(LibraryIndex, "write_pages", "making points")
-    watch(LibraryIndex, "commit_document", "completing documents")
-    watch(qdrant.QdrantStore, "upsert", "making requests")
-    watch(actors.RemoteDesk, "note_written", "asking the desk")
-    watch(actors.RemoteDesk, "finish", "asking the desk")
-    inner = httpx.Client.send
-    before.append((httpx.Client, "send", inner))
-    httpx.Client.send = account.wrap(send, "sending")  # type: ignore[method-assign]
-    try:
-        with account.on("the rest"):
-            yield account.spent
-    finally:
-        for owner, name, value in reversed(before):
-            setattr(owner, name, value)
+def _visual(index: LibraryIndex, document: DocumentRef) -> dict[str, float]:
+    """What one writer takes for the visual vectors of a page, full and pooled, of the size that ColQwen2.5's are."""
+    lane = LaneFingerprint(VISUAL, "bench", "1", "1", "float32", {"dim": VISUAL_DIM, "quantization": "none"})
+    index.add_visual(lane, "bench", VISUAL_DIM, VISUAL_VECTORS)
+    rows = np.random.default_rng(0).normal(size=(VISUAL_VECTORS, VISUAL_DIM))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    layout = PatchLayout((700, 1000), 1.0, (PatchBlock(0, VISUAL_VECTORS, 1, (0, 0, 1, 1)),))
+    looks = [PageVisual(PageRef(document, at), rows, rows[:VISUAL_POOLED_VECTORS], layout) for at in range(VISUAL_PAGES)]
+    begin, cpu = time.perf_counter(), time.process_time()
+    with watch_writing() as spent:
+        for at in range(0, VISUAL_PAGES, 8):
+            index.write_visual(looks[at : at + 8])
+    cpu, took_s = time.process_time() - cpu, time.perf_counter() - begin
+    served_s = spent["the server (the stand-in)"]
+    sizes = {"cpu": cpu, "server": served_s, "in_all": took_s}
+    return {"pages": VISUAL_PAGES, **{name: round(1000 * seconds / VISUAL_PAGES, 2) for name, seconds in sizes.items()}}
 
 
 def _engine_alone(folder: Path, pages: int) -> dict[str, float]:
     """The same blocks written into a folder by this process: taking apart, and the engine without a server."""
     document = _document(0, pages)
-    blocks = [_Blocks()(chunks_table([chunk])) for chunk in _chunks([document])]
+    blocks = [_Blocks()(chunks_table([chunk], BLOCK_PAGES)) for chunk in _chunks([document])]
     with LibraryIndex.create(str(folder), settings_of(None)) as index:
         ledger = Ledger(index, Config(ocr="never"), IngestOptions())
         ledger.admit(_source(document), document)
@@ -298,7 +248,7 @@ class _Alone:
 
 
 class _Memory:
-    """The peaks of what the stand-in, this process, the desk and the writers hold (PSS, MiB), while it is on."""
+    """The peaks of what the stand-in, this process, the desk and the writers hold alone (USS, MiB), while it is on."""
 
     def __init__(self, known: dict[str, int]) -> None:
         self._known = {**known, "driver": os.getpid()}
@@ -325,11 +275,11 @@ class _Memory:
 
     def _look(self) -> None:
         while not self._over.wait(SAMPLE_S):
-            now = {name: _pss_kib(pid) / 1024 for name, pid in self._known.items()}
+            now = {name: _uss_mib(psutil.Process(pid)) for name, pid in self._known.items()}
             for process in psutil.process_iter(["cmdline"]):
                 name = _name(process)
                 if name:
-                    now[name] = max(now.get(name, 0.0), _pss_kib(process.pid) / 1024)
+                    now[name] = max(now.get(name, 0.0), _uss_mib(process))
             self._seen.append(now)
 
 
@@ -340,6 +290,14 @@ def _name(process: psutil.Process) -> str:
         return name if name and process.environ().get(MARK) == os.environ.get(MARK) else ""
     except psutil.Error:  # it ended meanwhile
         return ""
+
+
+def _uss_mib(process: psutil.Process) -> float:
+    """Without what it shares with others: libraries, and Ray's object store."""
+    try:
+        return process.memory_full_info().uss / 2**20
+    except psutil.Error:  # it ended meanwhile
+        return 0.0
 
 
 def _peaks(seen: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -355,15 +313,22 @@ def to_markdown(result: dict[str, Any]) -> str:
     told = (
         f"{result['pages']:,} pages of {result['documents']:,} documents by {result['writers']} writers into the stand-in: "
         f"{result['seconds']:.0f} s, {result['pages_per_second']:.0f} pages/s (admitting the documents before: "
-        f"{result['admit_s']:.1f} s). A writer takes {cpu_ms:.2f} ms of CPU a page. The engine alone, in a folder: "
+        f"{result['admit_s']:.1f} s). On average {result['writers_busy']:.1f} writers were busy; they take "
+        f"{cpu_ms:.2f} ms of CPU a page. The engine alone, in a folder: "
         f"{engine:.0f} pages/s. Load of the machine at the end: {result['load']:.1f}."
     )
     spent = table(("of the writers' time, a page", "ms"), ((name, f"{ms:.2f}") for name, ms in result["ms_a_page"].items()))
     first = result["first_third_mib"]
     memory = ((name, size, first.get(name)) for name, size in result["memory_mib"].items())
-    held = table(("memory (PSS), MiB", "peak", "peak in the first third"), memory)
+    held = table(("memory of its own (USS), MiB", "peak", "peak in the first third"), memory)
+    visual = result["visual"]
+    looks = (
+        f"Visual vectors of {visual['pages']} pages ({VISUAL_VECTORS} x {VISUAL_DIM} and {VISUAL_POOLED_VECTORS} pooled), "
+        f"one writer: {visual['cpu']:.0f} ms of its CPU a page, {visual['in_all']:.0f} ms in all, {visual['server']:.0f} ms of "
+        "them the stand-in's."
+    )
     stand_in = "The stand-in is no Qdrant server: its part, and the pages a second of all together, are not a server's."
-    return "\n\n".join([told, spent, held, stand_in, *result["differences"]])
+    return "\n\n".join([told, spent, held, looks, stand_in, *result["differences"]])
 
 
 if __name__ == "__main__":

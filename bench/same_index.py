@@ -24,7 +24,11 @@ def compare(one: str, other: str, cosine: float = COSINE) -> list[str]:
     """
     with LibraryIndex.open(one) as left, LibraryIndex.open(other) as right:
         found = [*_collections(left, right, "documents", (), cosine)]
-        found += _collections(left, right, "pages", ("passages", "bm25"), cosine)
+        lanes = tuple(sorted(left.store.lanes().keys() | right.store.lanes().keys()))
+        if left.store.lanes().keys() != right.store.lanes().keys():
+            found.append(f"one index lacks some of the lanes {', '.join(lanes)}")
+        else:
+            found += _collections(left, right, "pages", lanes, cosine)
         found += [f"PDF {name} is in one index only" for name in sorted(_pdfs(left) ^ _pdfs(right))]
     return [*found[:SHOWN], f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else found
 

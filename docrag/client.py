@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from docrag.config import Config
-from docrag.errors import AmbiguousDocument, EnvironmentFault, IndexMismatch, IndexMissing, UnknownDocument, UsageError
+from docrag.errors import AmbiguousDocument, IndexMismatch, IndexMissing, UnknownDocument, UsageError
 from docrag.index.blobs import absolute_url
 from docrag.index.encoders import MiniLM, choose_precision
 from docrag.index.lease import Lease, hold_lease
@@ -176,11 +176,9 @@ class Library:
         progress: Callable[[Progress], None],
     ) -> IngestReport:
         """The index is let go of, for on a folder one process of the run has it open; it is opened again when it is needed."""
-        try:
-            from docrag.ingest.cluster.stages import Job
-            from docrag.ingest.run_ray import ingest_on_ray
-        except ImportError as error:
-            raise EnvironmentFault(f"Ray can't be loaded: {error}", "pip install 'ray[data]', or leave --ray out") from error
+        from docrag.ingest.cluster.stages import Job
+        from docrag.ingest.run_ray import ingest_on_ray
+
         location = str(Path(self.location).absolute()) if is_folder(self.location) else self.location
         model = self._model_on_ray(index)
         is_known = index.visual is not None and _is_same_model(model, index.visual_model)
@@ -194,7 +192,9 @@ class Library:
             return ""
         if index.visual is not None:
             index.check_visual(with_ways(index.visual, {**index.visual.settings, **_given(**self._settings)}))
-        return self.config.visual or index.visual_model
+        model = self.config.visual or index.visual_model
+        # Workers run in folders of their own.
+        return str(Path(model).absolute()) if model and Path(model).is_dir() else model
 
     def search(self, question: str, documents: Sequence[str] = (), k: int | None = None) -> tuple[Hit, ...]:
         """The `k` best pages (default: the configuration's) of `documents`, or of all.

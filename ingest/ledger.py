@@ -58,11 +58,13 @@ class Ledger:
         self._helped = _what_helps(config, options)
         self._open: dict[str, _Opened] = {}
         self._answers: dict[str, frozenset[int] | None] = {}  # by name what `admit` said of it; None: it was refused
+        self._found: frozenset[str] = frozenset()
         self.totals = Totals(0, 0)
 
     def sift(self, found: Sequence[SourceFile | Failure]) -> list[SourceFile]:
         """The files that must be looked at; the others (not to be had, unchanged) are counted."""
         files = [source for source in found if isinstance(source, SourceFile)]
+        self._found = frozenset(source.name for source in files)
         self.totals = Totals(len(found), sum(source.size for source in files))
         for failure in found:
             if isinstance(failure, Failure):
@@ -152,7 +154,7 @@ class Ledger:
     def prune(self) -> None:
         """Remove the names that are gone, with the documents that no other name leads to."""
         for source in self._index.sources():
-            if is_gone(source.name):
+            if source.name not in self._found and is_gone(source.name):  # asking a bucket for each name takes a while
                 self._index.remove_source(source.name)
 
     def drop_nameless(self) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # or workers never register where docrag runs under `uv run`
+# For a Ray that is started here: workers at 0, as a run on this machine encodes. Those who read PDFs are niced in any case.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import contextlib
 import logging
@@ -63,6 +65,7 @@ MOST_LOOKS = 64  # pages handed to an encoder together
 BLOCK_BYTES = 32 * 2**20  # what goes from stage to stage in the object store, at most: a dozen pages' pixels
 ENCODE_PAGES = 64
 CONNECT_S = 5.0
+RELEASED_S = 20.0  # in which Ray takes back what a run held that just ended, or was killed
 DESK_S = 30.0  # how long it is waited for the desk when a run ends early: it may be in the middle of a write
 ROUNDS = 3  # how often files are read again whose pages were lost with the machines that had them
 STUCK_S = 1_800  # no page passed any stage for so long: Ray waits for something that will not come
@@ -213,6 +216,9 @@ def _fault(desk: Any) -> DocragError | None:
 def _check(job: Job) -> None:
     look = _look_shape(job) if job.visual_model else None
     cpus = max(_text_shape(job).cpus, look.cpus if look else 0)
+    until = time.monotonic() + RELEASED_S
+    while ray.available_resources().get("CPU", 0) < cpus and time.monotonic() < until:
+        time.sleep(0.5)
     check_cluster(job, cpus, look.gpus if look else 0)
 
 
@@ -242,7 +248,8 @@ def _check_none_left(todo: pa.Table, what: str) -> None:
 
 def _read(job: Job, desk: Any, load_text: Callable[[], TextEncoder], sources: pa.Table) -> None:
     shape = _text_shape(job)
-    data: Any = ray.data.from_arrow(_blocks(sources, FILES_A_TASK)).map_batches(
+    data: Any = ray.data.from_arrow(_blocks(sources, FILES_A_TASK))
+    data = data.map_batches(
         OpenFiles,
         fn_args=(job, desk),
         batch_size=FILES_A_TASK,

@@ -199,7 +199,7 @@ def make_plan(
         reason=reason,
         ingest=ingest,
         pdfs=own.pdf.span(count),
-        notes=_notes(options, recommended, model),
+        notes=_notes(options, recommended, model, count),
         figures=_figures(model, ingest, options, own),
     )
 
@@ -361,7 +361,7 @@ def _deployment(option: Option) -> str:
     return f"takes {option.machines:,} machines (for their {option.bound})"
 
 
-def _notes(options: Sequence[Option], recommended: Storage, model: Model | None) -> tuple[str, ...]:
+def _notes(options: Sequence[Option], recommended: Storage, model: Model | None, pages: int) -> tuple[str, ...]:
     chosen = next(option for option in options if option.storage == recommended)
     notes: list[str] = []
     if model is not None and model.family is known.UNKNOWN:
@@ -372,9 +372,10 @@ def _notes(options: Sequence[Option], recommended: Storage, model: Model | None)
         recall = known.RECALL
         notes.append(f"two stages find {recall.value:.0%} {recall.unit} of exact search ({recall.kind}: {recall.source})")
     if chosen.machines > 1:
-        notes.append(
-            "keep the PDFs in an object store (--blobs s3://...), and the index on Qdrant servers (--index http://...)"
-        )
+        notes.append("keep the PDFs in an object store (--blobs s3://...), the index on Qdrant servers (--index http://...)")
+        numbers = model.numbers if model else 0
+        sending_h = pages * (1 / known.SEND_TEXT.value + numbers / known.SEND_VISUAL.value) / 3600
+        notes.append(f"the workers send all pages to the servers in {sending_h:,.0f} core hours, beside reading and embedding")
         notes.append(f"machines are as assumed below; {chosen.copies} copies are counted in them, not in disk and memory above")
     if chosen.bound == "cores" and chosen.machines > 1:
         notes.append("every search looks at every page: what sets the number of machines is the time of a scan, not memory")

@@ -26,6 +26,11 @@ class Model:
     dim: int
     known_by: str
 
+    @property
+    def numbers(self) -> float:
+        """Of a page's vectors, full and pooled."""
+        return (self.family.vectors.value + self.family.pooled.value) * self.dim
+
 
 def describe_model(model: str) -> Model:
     """What a plan needs to know of a model, from its folder's configuration or from its name.

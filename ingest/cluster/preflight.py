@@ -213,7 +213,7 @@ def _version_probe() -> Callable[[], dict[str, str]]:
 
 
 def _ask(machines: Sequence[Machine], look: Callable[..., Any], *arguments: Any) -> dict[Machine, Any]:
-    """What `look` returns on each machine; the error where it could not be run there."""
+    """What `look` returns on each machine that is still there; the error where it could not be run there."""
     task = ray.remote(look)
     asked: dict[Machine, Any] = {}
     for machine in machines:
@@ -221,7 +221,9 @@ def _ask(machines: Sequence[Machine], look: Callable[..., Any], *arguments: Any)
         asked[machine] = task.options(num_cpus=0, scheduling_strategy=there, max_retries=1).remote(*arguments)
     if asked:
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_S)
-    return {machine: _answer(reference) for machine, reference in asked.items()}
+    answers = {machine: _answer(reference) for machine, reference in asked.items()}
+    alive = {machine.node_id for machine in _machines()}  # one that went meanwhile is not missed: the others do its work
+    return {machine: found for machine, found in answers.items() if machine.node_id in alive}
 
 
 def _answer(reference: Any) -> Any:

@@ -28,12 +28,17 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class ClusterProgress(Progress):
-    """`stages` in the order in which pages pass them; `seconds_left` is None where it can't be told yet."""
+    """`stages` in the order in which pages pass them; `seconds_left` is None where it can't be told yet.
+
+    `store_bytes` is what lies in the object stores of all machines, `store_peak_bytes` the most that was seen there.
+    """
 
     stages: tuple[StageProgress, ...] = ()
     failures: int = 0
     seconds: float = 0.0
     seconds_left: float | None = None
+    store_bytes: int = 0
+    store_peak_bytes: int = 0
 
     @property
     def slowest(self) -> str:
@@ -47,10 +52,12 @@ class Pace:
     """What was counted in the last seconds, to tell how fast it goes."""
 
     begin: float = field(default_factory=time.monotonic)
+    _peak_bytes: int = 0
     _seen: deque[tuple[float, Counts]] = field(default_factory=deque[tuple[float, Counts]])
 
-    def note(self, counts: Counts, now: float | None = None) -> ClusterProgress:
+    def note(self, counts: Counts, now: float | None = None, store_bytes: int = 0) -> ClusterProgress:
         """`now`: seconds of `time.monotonic`."""
+        self._peak_bytes = max(self._peak_bytes, store_bytes)
         now = time.monotonic() if now is None else now
         progress = counts.progress
         if self._seen and self._seen[-1][1].progress.stage != progress.stage:
@@ -64,6 +71,8 @@ class Pace:
             failures=counts.failures,
             seconds=now - self.begin,
             seconds_left=self._seconds_left(),
+            store_bytes=store_bytes,
+            store_peak_bytes=self._peak_bytes,
         )
 
     def _stages(self) -> list[StageProgress]:

@@ -24,7 +24,8 @@ from docrag.types import DocumentRef, Failure, PageContent, PageRef, PageVectors
 
 _DOCUMENT = [("document", pa.string()), ("pages", pa.int32()), ("title", pa.string())]
 SOURCES = pa.schema([("name", pa.binary()), ("size", pa.int64()), ("version", pa.string())])
-CHUNKS = pa.schema([*_DOCUMENT, ("page_indices", pa.list_(pa.int32()))])
+_CHUNK = pa.struct([*_DOCUMENT, ("page_indices", pa.list_(pa.int32()))])
+CHUNKS = pa.schema([("chunks", pa.list_(_CHUNK))])
 PAGES = pa.schema([*_DOCUMENT, ("page_index", pa.int32()), ("payload", pa.binary()), ("failed", pa.bool_())])
 _VECTORS = [("passages", pa.binary()), ("bm25_indices", pa.binary()), ("bm25_values", pa.binary())]
 ENCODED = pa.schema([*PAGES, *(pa.field(name, kind) for name, kind in _VECTORS)])
@@ -41,13 +42,26 @@ def read_sources(table: pa.Table) -> list[SourceFile]:
     return [SourceFile(os.fsdecode(row["name"]), row["size"], row["version"]) for row in table.to_pylist()]
 
 
-def chunks_table(chunks: Iterable[tuple[DocumentRef, Sequence[int]]]) -> pa.Table:
-    """Pages (0-based) of documents that are to be read together."""
-    return pa.Table.from_pylist([{**_document(document), "page_indices": list(pages)} for document, pages in chunks], CHUNKS)
+def chunks_table(chunks: Iterable[tuple[DocumentRef, Sequence[int]]], most_pages: int) -> pa.Table:
+    """Pages (0-based) of documents that are to be read together. A row has as many of the chunks as have `most_pages` in all.
+
+    On a cluster a row travels alone, which takes longer than to read a page or two: so small documents share one.
+    """
+    packed: list[list[tuple[DocumentRef, Sequence[int]]]] = []
+    room = 0
+    for document, pages in chunks:
+        if len(pages) > room:
+            packed.append([])
+            room = most_pages
+        packed[-1].append((document, pages))
+        room -= len(pages)
+    return pa.Table.from_pylist([{"chunks": [_chunk_row(*chunk) for chunk in row]} for row in packed], CHUNKS)
 
 
 def read_chunk_rows(table: pa.Table) -> list[tuple[DocumentRef, tuple[int, ...]]]:
-    return [(_read_document(row), tuple(row["page_indices"])) for row in table.to_pylist()]
+    """The chunks of all rows."""
+    chunks = [chunk for row in table.to_pylist() for chunk in row["chunks"]]
+    return [(_read_document(chunk), tuple(chunk["page_indices"])) for chunk in chunks]
 
 
 def pages_table(pages: Iterable[tuple[DocumentRef, Page]]) -> pa.Table:
@@ -78,6 +92,10 @@ def _document(document: DocumentRef) -> dict[str, Any]:
 
 def _read_document(row: dict[str, Any]) -> DocumentRef:
     return DocumentRef(row["document"], row["pages"], row["title"])
+
+
+def _chunk_row(document: DocumentRef, pages: Sequence[int]) -> dict[str, Any]:
+    return {**_document(document), "page_indices": list(pages)}
 
 
 def _page_row(document: DocumentRef, page: Page) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from docrag.ingest.sources import SourceFile
 from docrag.ingest.stages import encode_pages
 from docrag.types import DocumentRef, Failure, PageContent, PageRef
 
-COPIES = 4  # PDFs of a remote blob store that a reader keeps at hand: its chunks come document by document
+COPIES = CHUNK_PAGES  # PDFs of a remote blob store that a reader keeps at hand: all that its row of chunks may be of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class OpenFiles:
         self._pool = guarded(job)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return chunks_table(chunk for source in read_sources(table) for chunk in self._chunks(source))
+        chunks = (chunk for source in read_sources(table) for chunk in self._chunks(source))
+        return chunks_table(chunks, CHUNK_PAGES)
 
     def _chunks(self, source: SourceFile) -> Iterator[tuple[DocumentRef, Sequence[int]]]:
         document = self._look(source)

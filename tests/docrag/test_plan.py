@@ -171,6 +171,22 @@ def test_a_visual_lane_by_hand() -> None:
     assert [option.rescored for option in plan.options] == [False, False, True, True, True]
 
 
+@pytest.mark.parametrize(("model", "numbers"), [(None, 0), (COLQWEN, (750 + 64) * 128)])
+def test_sending_the_pages_to_servers_is_told_by_hand(model: str | None, numbers: int) -> None:
+    pages = 10**9
+    plan = make_plan(pages, model)
+    assert plan.chosen.machines > 1
+    hours = pages * (1 / known.SEND_TEXT.value + numbers / known.SEND_VISUAL.value) / 3600
+    assert f"the workers send all pages to the servers in {hours:,.0f} core hours, beside reading and embedding" in plan.notes
+    names = {figure.name for figure in plan.figures}
+    assert {known.SEND_TEXT.name} <= names
+    assert (known.SEND_VISUAL.name in names) == (model is not None)
+
+
+def test_sending_is_not_told_where_there_is_no_server() -> None:
+    assert not any("to the servers" in note for note in make_plan(10_000).notes)
+
+
 def test_without_a_gpu_the_cpu_embeds_and_the_question_takes_longer() -> None:
     without, with_one = make_plan(10_000, COLQWEN, gpus=0, cpus=8), make_plan(10_000, COLQWEN, gpus=1, cpus=8)
     assert without.ingest.visual_s is not None

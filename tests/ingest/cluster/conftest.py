@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -12,9 +14,8 @@ MEMORY_BYTES = 200 * 2**20
 @pytest.fixture(scope="module")
 def on_ray() -> Iterator[None]:
     """Ray in this process: what is ingested on Ray without an address runs there. Two CPUs, whatever the machine has."""
+    importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it is imported
     import ray
-
-    import docrag.ingest.run_ray  # noqa: F401 -- it sets what Ray reads when it is imported
 
     ray.init(
         "local",
@@ -23,7 +24,7 @@ def on_ray() -> Iterator[None]:
         object_store_memory=MEMORY_BYTES,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
     )
     yield
     ray.shutdown()

@@ -1,3 +1,5 @@
+# pyright: basic
+# pyarrow has no types
 """What travels between the stages comes out as it went in."""
 
 from __future__ import annotations
@@ -5,6 +7,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 
 from docrag.index.visual_encoder import ImageVectors
 from docrag.ingest.cluster import rows
@@ -36,9 +39,20 @@ def test_names_that_are_no_utf8() -> None:
 def test_chunks() -> None:
     odd = DocumentRef("ab" * 32, 9, "a title \ud800 of no text")
     chunks = [(DOCUMENT, (0, 2)), (odd, (8,))]
-    found = rows.read_chunk_rows(rows.chunks_table(chunks))
+    found = rows.read_chunk_rows(rows.chunks_table(chunks, 8))
     assert found[0] == chunks[0]
     assert (found[1][0].sha256, found[1][0].pages, found[1][1]) == (odd.sha256, 9, (8,))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows_of"),
+    [([1] * 10, [8, 2]), ([8, 8, 3], [1, 1, 1]), ([8, 3, 4, 2], [1, 2, 1]), ([9, 1], [1, 1]), ([], [])],
+)
+def test_small_documents_share_a_row(sizes: list[int], rows_of: list[int]) -> None:
+    chunks = [(World.document(str(at), size), tuple(range(size))) for at, size in enumerate(sizes)]
+    table = rows.chunks_table(chunks, 8)
+    assert [len(row["chunks"]) for row in table.to_pylist()] == rows_of
+    assert rows.read_chunk_rows(table) == chunks
 
 
 def test_pages_with_their_vectors() -> None:

@@ -1,3 +1,5 @@
+# pyright: basic
+# pyarrow has no types
 """The stages without Ray: one after another, and each done twice, as on a cluster that loses machines."""
 
 from __future__ import annotations
