@@ -38,7 +38,9 @@ def own_ray() -> Generator[str]:
     """
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="dr", ignore_cleanup_errors=True) as made:  # short: it is part of sockets' names
-        os.environ.update({"RAY_TMPDIR": made, MARK: made, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_AUTH_MODE": "disabled"})
+        os.environ.update(
+            {"RAY_TMPDIR": made, "TMPDIR": made, MARK: made, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_AUTH_MODE": "disabled"}
+        )
         os.environ.pop("RAY_ADDRESS", None)
         try:
             yield made

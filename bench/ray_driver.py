@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.testing import HashEncoder
 from docrag.types import IngestReport
+
+BUG = 70  # the exit code of a run that ended in a way that it should not
 
 
 class NullEncoder:
@@ -68,6 +71,9 @@ def main() -> None:
     except DocragError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception:  # noqa: BLE001 -- Python's own exit code for it, 1, says that the run finished
+        traceback.print_exc()
+        sys.exit(BUG)
     print(json.dumps(found))
     sys.exit(1 if found["failures"] else 0)
 
