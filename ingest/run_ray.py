@@ -17,6 +17,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 import contextlib
 import logging
 import socket
+import threading
 import time
 import uuid
 import warnings
@@ -65,6 +66,7 @@ MOST_LOOKS = 64  # pages handed to an encoder together
 BLOCK_BYTES = 32 * 2**20  # what goes from stage to stage in the object store, at most: a dozen pages' pixels
 ENCODE_PAGES = 64
 CONNECT_S = 5.0
+EXECUTOR_ENDS_S = 10.0
 RELEASED_S = 20.0  # in which Ray takes back what a run held that just ended, or was killed
 DESK_S = 30.0  # how long it is waited for the desk when a run ends early: it may be in the middle of a write
 ROUNDS = 3  # how often files are read again whose pages were lost with the machines that had them
@@ -138,7 +140,15 @@ def _connected(address: str) -> Generator[None]:
     try:
         yield
     finally:
+        _end_executors()
         ray.shutdown()
+
+
+def _end_executors() -> None:
+    """Wait for Ray Data's threads, which Ctrl-C leaves running: one that asks Ray after its end would end this process."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("StreamingExecutor"):
+            thread.join(timeout=EXECUTOR_ENDS_S)
 
 
 def _reached(address: str) -> str:

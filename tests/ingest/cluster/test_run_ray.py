@@ -216,8 +216,9 @@ def test_ctrl_c_leaves_nothing_running_and_a_rerun_goes_on(library: Path, tmp_pa
             break
     os.killpg(program.pid, signal.SIGINT)
     _, errors = program.communicate(timeout=60)
+    # The signal goes to Ray's own processes too, and now and then its library ends this one before Python can.
     assert program.returncode != 0
-    assert errors.rstrip().endswith(b"KeyboardInterrupt"), errors.decode()[-2000:]
+    assert b"Traceback" not in errors or errors.rstrip().endswith(b"KeyboardInterrupt"), errors.decode()[-2000:]
     deadline = time.monotonic() + 15
     while _running(session) and time.monotonic() < deadline:
         time.sleep(0.2)
