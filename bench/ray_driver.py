@@ -138,7 +138,7 @@ def _timed_desk(notes: str) -> type[Registrar]:
         def __init__(self, *arguments: Any) -> None:
             self.busy: Counter[str] = Counter()
             self.calls: Counter[str] = Counter()
-            self.first: tuple[float, int] | None = None
+            self.first: dict[str, tuple[float, int, int]] = {}  # when it came, the pages encoded, the pages read by then
             super().__init__(*arguments)
 
     def timed(name: str) -> Callable[..., Any]:
@@ -149,8 +149,10 @@ def _timed_desk(notes: str) -> type[Registrar]:
             value = inner(desk, *arguments)
             desk.busy[name] += time.perf_counter() - begin
             desk.calls[name] += 1
-            if name == "note_read" and desk.first is None:
-                desk.first = (time.time(), sum(count for _, count in arguments[0]))
+            if name == "note_read":
+                desk.first.setdefault("page", (time.time(), 0, 0))
+            if name == "note_passed" and arguments[0] == "encode":
+                desk.first.setdefault("batch", (time.time(), arguments[1], desk.counts().passed["read"]))
             if name == "report":
                 _leave(desk)
             return value
@@ -158,9 +160,18 @@ def _timed_desk(notes: str) -> type[Registrar]:
         return call
 
     def _leave(desk: TimedRegistrar) -> None:
-        first = desk.first or (time.time(), 0)
+        now = time.time()
+        read_at, *_ = desk.first.get("page", (now, 0, 0))
+        encoded_at, encoded, read = desk.first.get("batch", (now, 0, 0))
         busy = {name: round(seconds, 3) for name, seconds in desk.busy.items()}
-        told = {"after_first_page_s": time.time() - first[0], "pages_at_first": first[1], "desk_s": busy, "calls": desk.calls}
+        told = {
+            "after_first_page_s": now - read_at,
+            "after_first_batch_s": now - encoded_at,
+            "pages_in_first_batch": encoded,
+            "pages_read_by_then": read,
+            "desk_s": busy,
+            "calls": desk.calls,
+        }
         Path(notes).write_text(json.dumps(told), encoding="utf-8")
 
     for name, value in vars(Registrar).items():

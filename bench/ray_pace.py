@@ -77,11 +77,15 @@ def _pace_here(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pace_on_ray(run: dict[str, Any]) -> dict[str, Any]:
-    """From the first page on, which is not counted itself, nor those that were read with it."""
-    seconds = run["after_first_page_s"]
-    pace = (run["pages"]["ok"] - run["pages_at_first"]) / seconds
-    left_out_s = run["seconds"] - seconds
-    return {"pages_per_second": pace, "seconds": seconds, "left_out_s": left_out_s, "desk_s": run["desk_s"]}
+    """From the end of the first batch that was encoded, whose pages are not counted."""
+    seconds = run["after_first_batch_s"]
+    return {
+        "pages_per_second": (run["pages"]["ok"] - run["pages_in_first_batch"]) / seconds,
+        "seconds": seconds,
+        "left_out_s": run["seconds"] - seconds,
+        "read_ahead": run["pages_read_by_then"] - run["pages_in_first_batch"],
+        "desk_s": run["desk_s"],
+    }
 
 
 def _memory(place: Path, documents: int) -> dict[str, Any]:

@@ -15,10 +15,12 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # or workers never 
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 import contextlib
+import gc
 import logging
 import socket
 import threading
 import time
+import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -29,7 +31,7 @@ import pyarrow as pa
 import ray  # noqa: TID253 -- this module is loaded for a run on Ray only
 import ray.data  # noqa: TID253
 from ray._private.services import canonicalize_bootstrap_address  # noqa: TID253
-from ray.data import ActorPoolStrategy, TaskPoolStrategy  # noqa: TID253
+from ray.data import ActorPoolStrategy, Datasink, TaskPoolStrategy  # noqa: TID253
 from ray.data.exceptions import ExecutionTimeoutError  # noqa: TID253
 from ray.exceptions import RayError, RayTaskError  # noqa: TID253
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: TID253
@@ -258,7 +260,7 @@ def _check_none_left(todo: pa.Table, what: str) -> None:
 
 def _read(job: Job, desk: Any, load_text: Callable[[], TextEncoder], sources: pa.Table) -> None:
     shape = _text_shape(job)
-    data: Any = ray.data.from_arrow(_blocks(sources, FILES_A_TASK))
+    data: Any = ray.data.from_blocks(_blocks(sources, FILES_A_TASK))
     data = data.map_batches(
         OpenFiles,
         fn_args=(job, desk),
@@ -272,9 +274,7 @@ def _read(job: Job, desk: Any, load_text: Callable[[], TextEncoder], sources: pa
     data = data.map_batches(
         EncodePages, fn_constructor_args=(load_text, desk), batch_size=ENCODE_PAGES, **_actors(shape.encoders)
     )
-    data.write_datasink(
-        IndexDatasink(job, desk), ray_remote_args={"num_cpus": shape.writers.cpus}, concurrency=shape.writers.workers
-    )
+    _write(data, IndexDatasink(job, desk), shape.writers)
 
 
 def _describe(job: Job) -> VisualModel:
@@ -298,7 +298,7 @@ def _look_shape(job: Job) -> LookShape:
 def _look(job: Job, desk: Any, model: VisualModel, pooling: str, looks: pa.Table) -> None:
     shape = _look_shape(job)
     wanted = CPU_BATCH_VECTORS if model.device == "cpu" else BATCH_VECTORS
-    data = ray.data.from_arrow(_blocks(looks, DRAW_PAGES)).map_batches(
+    data = ray.data.from_blocks(_blocks(looks, DRAW_PAGES)).map_batches(
         DrawPages, fn_constructor_args=(job, desk), batch_size=DRAW_PAGES, **_actors(shape.drawers)
     )
     data = data.map_batches(
@@ -308,13 +308,37 @@ def _look(job: Job, desk: Any, model: VisualModel, pooling: str, looks: pa.Table
         zero_copy_batch=True,
         **_actors(shape.encoders),
     )
-    data.write_datasink(
-        LookDatasink(job, pooling, desk), ray_remote_args={"num_cpus": shape.writers.cpus}, concurrency=shape.writers.workers
-    )
+    _write(data, LookDatasink(job, pooling, desk), shape.writers)
+
+
+def _write(data: Any, sink: Datasink, writers: Pool) -> None:
+    """Run all stages that lead to `sink`.
+
+    Ray Data ends a worker when no one refers to it any more, and what it raises refers to all of them, through the frames
+    that it came by: whoever kept such an error would find the next run waiting for their CPUs for ever.
+    """
+    try:
+        data.write_datasink(sink, ray_remote_args={"num_cpus": writers.cpus}, concurrency=writers.workers)
+    except BaseException as error:
+        _forget_frames(error)
+        raise
+    finally:
+        gc.collect()
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Clear the variables of the frames that have ended by `error` and by what led to it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 def _blocks(rows: pa.Table, least: int) -> list[pa.Table]:
-    """What one task or actor takes at a time: `least` rows, or more where there would be too many."""
+    """What one task or actor takes at a time: `least` rows, or more where there would be too many.
+
+    For `from_blocks`: `from_arrow` looks at each table in a task that asks for a whole CPU.
+    """
     size = max(least, -(-rows.num_rows // MOST_BLOCKS))
     return [rows.slice(start, size) for start in range(0, rows.num_rows, size)]
 
