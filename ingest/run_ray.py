@@ -186,15 +186,40 @@ def _quiet() -> Generator[None]:
 
 @contextlib.contextmanager
 def _translated() -> Generator[None]:
-    """Turn what Ray makes of docrag's errors into those again, and its own into EnvironmentFault."""
+    """Turn what Ray makes of docrag's errors into those again, and its own into EnvironmentFault.
+
+    Ray Data ends a worker when no one refers to it any more, and an error refers to all of them, through the frames that it
+    came by: whoever kept one would find the next run waiting for their CPUs for ever.
+    """
     try:
-        yield
+        with _frames_forgotten():
+            yield
     except DocragError as error:
         raise plain_error(error) from None
     except RayTaskError:  # an error in docrag
         raise
     except (RayError, ExecutionTimeoutError) as error:
         raise EnvironmentFault(f"the Ray cluster lost more than it could do again: {_first_line(error)}", _KEPT) from error
+
+
+@contextlib.contextmanager
+def _frames_forgotten() -> Generator[None]:
+    """Clear the variables of the frames that an error of the body came by, and take off the tracebacks of what led to it."""
+    try:
+        yield
+    except BaseException as error:
+        for before in _led_to(error):
+            before.__traceback__ = None
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        raise
+
+
+def _led_to(error: BaseException) -> Iterator[BaseException]:
+    """The errors that were being handled, or are named as its cause, and those before them."""
+    for before in {error.__cause__, error.__context__} - {None}:
+        yield before
+        yield from _led_to(before)
 
 
 def _first_line(error: Exception) -> str:
@@ -312,26 +337,8 @@ def _look(job: Job, desk: Any, model: VisualModel, pooling: str, looks: pa.Table
 
 
 def _write(data: Any, sink: Datasink, writers: Pool) -> None:
-    """Run all stages that lead to `sink`.
-
-    Ray Data ends a worker when no one refers to it any more, and what it raises refers to all of them, through the frames
-    that it came by: whoever kept such an error would find the next run waiting for their CPUs for ever.
-    """
-    try:
-        data.write_datasink(sink, ray_remote_args={"num_cpus": writers.cpus}, concurrency=writers.workers)
-    except BaseException as error:
-        _forget_frames(error)
-        raise
-    finally:
-        gc.collect()
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Clear the variables of the frames that have ended by `error` and by what led to it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
+    """Run all stages that lead to `sink`."""
+    data.write_datasink(sink, ray_remote_args={"num_cpus": writers.cpus}, concurrency=writers.workers)
 
 
 def _blocks(rows: pa.Table, least: int) -> list[pa.Table]:

@@ -87,6 +87,16 @@ def check_verified(location: str) -> None:
         assert not verify(index).findings
 
 
+def check_released() -> None:
+    """No worker of a run that ended is left: the next one on this Ray would wait for its CPUs for ever."""
+    import ray
+
+    until = time.monotonic() + 10
+    while (free := ray.available_resources().get("CPU")) != 2 and time.monotonic() < until:
+        time.sleep(0.2)
+    assert free == 2
+
+
 def test_into_a_folder(here: tuple[str, IngestReport], library: Path, tmp_path: Path) -> None:
     there = str(tmp_path / "index")
     check_alike(bring_on_ray(there, None, library), here[1])
@@ -167,6 +177,7 @@ def test_errors_come_out_as_docrags_own(library: Path, server: QdrantStandIn, tm
         with pytest.raises(EnvironmentFault, match="answered 500") as fault:
             ingest_on_ray(job, HashEncoder, [str(library)], IngestOptions())
         assert type(fault.value) is EnvironmentFault
+        check_released()  # while `fault` is kept
     finally:
         server.trouble.is_full = False
     report = bring_on_ray(full, tmp_path / "blobs", library)
