@@ -58,10 +58,12 @@ def _run_needles(arguments: argparse.Namespace) -> Result:
 
 
 def run_score(arguments: argparse.Namespace) -> Result:
-    from docrag.eval.benchmarks import BENCHMARKS
+    from docrag.eval.benchmarks import load_questions
     from docrag.eval.score_report import report_scores, score_json, score_text
 
-    gold = BENCHMARKS["mmlongbench-doc"].load(Path(arguments.questions)) if arguments.questions else None
+    if arguments.questions == "":
+        raise UsageError("--questions names nothing", "name the file or folder of the questions, or leave --questions out")
+    gold = load_questions(Path(arguments.questions)) if arguments.questions else None
     report = report_scores(Path(arguments.predictions), gold)
     return score_json(report), score_text(report), 0
 
