@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from docrag.eval.extract.extracted import Extracted, Format
-from docrag.eval.extract.marks import as_text, marked_answer
+from docrag.eval.extract.marks import marked_answer
 from docrag.eval.extract.numbers import whole_number
 from docrag.eval.extract.phrases import best_sentence, find_answer, split_list, write_number
 from docrag.eval.extract.refusals import is_failure, is_refusal, without_refusals
@@ -59,8 +59,7 @@ class RuleExtractor:
             return Extracted.failure("the response says nothing")
         asked = analyse(question)
         if (marked := marked_answer(text)) is not None:
-            value, how = marked
-            told = as_text(value)
+            told, how = marked
             return _listed(told, how) if isinstance(told, list) else _settle(asked, question, told, how)
         return _unmarked(asked, question, text)
 
