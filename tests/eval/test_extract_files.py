@@ -63,7 +63,7 @@ def test_a_file_becomes_one_that_can_be_scored(tmp_path: Path) -> None:
     report = extract_file(write(tmp_path / "in.jsonl", LINES), out, RuleExtractor(), progress=lambda *done: told.append(done))
     lines = read(out)
     assert [line["prediction"] for line in lines] == ["12", "Not answerable", "3", "12", "Fail to answer"]
-    assert [line.get("extracted_by") for line in lines] == ["rules 1", "rules 1", None, "rules 1", "rules 1"]
+    assert [line.get("extracted_by") for line in lines] == ["rules 2", "rules 2", None, "rules 2", "rules 2"]
     assert lines[0].items() >= LINES[0].items()
     assert lines[2] == LINES[2]
     assert (report.lines, report.extracted, report.left_alone, report.kept) == (5, 4, 1, 0)
@@ -148,7 +148,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, lines: list[Any], problem: st
 def test_torn_input_and_wrong_outputs(tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", LINES), tmp_path / "out.jsonl"
     extract_file(source, out, RuleExtractor())
-    with pytest.raises(UsageError, match=r"was extracted by rules 1, not by scripted"):
+    with pytest.raises(UsageError, match=r"was extracted by rules 2, not by scripted"):
         extract_file(source, out, Scripted(lambda _: Extracted("1", "Int", "")))
     with pytest.raises(UsageError, match="holds lines of another file"):
         extract_file(write(tmp_path / "other.jsonl", LINES[:1]), out, RuleExtractor())
