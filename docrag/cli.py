@@ -218,7 +218,9 @@ def _add_extract(commands: Any) -> None:
     parser.add_argument("--compare", metavar="E", help="write nothing; tell how far another extractor agrees")
     parser.add_argument("--base-url", metavar="U", help="an OpenAI-compatible server's address, for openai:MODEL")
     parser.add_argument("--cache", metavar="FILE", help="keep what models answer, and don't pay for the same twice")
-    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="responses in flight (default: 1)")
+    parser.add_argument(
+        "--concurrency", type=int, default=1, metavar="N", help="responses in flight, 0 as for eval (default: 1)"
+    )
 
 
 def _add_report(commands: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from docrag.command_parts import Result, bar, password, reader_settings, visual_settings
 from docrag.errors import UsageError
 
 NEEDLES = "needles"
+RULES = "rules"
 
 
 def run_eval(arguments: argparse.Namespace) -> Result:
@@ -58,10 +60,12 @@ def _run_needles(arguments: argparse.Namespace) -> Result:
 
 
 def run_score(arguments: argparse.Namespace) -> Result:
-    from docrag.eval.benchmarks import BENCHMARKS
+    from docrag.eval.benchmarks import load_questions
     from docrag.eval.score_report import report_scores, score_json, score_text
 
-    gold = BENCHMARKS["mmlongbench-doc"].load(Path(arguments.questions)) if arguments.questions else None
+    if arguments.questions == "":
+        raise UsageError("--questions names nothing", "name the file or folder of the questions, or leave --questions out")
+    gold = load_questions(Path(arguments.questions)) if arguments.questions else None
     report = report_scores(Path(arguments.predictions), gold)
     return score_json(report), score_text(report), 0
 
@@ -75,13 +79,25 @@ def run_extract(arguments: argparse.Namespace) -> Result:
     settings = ReaderSettings(base_url=arguments.base_url or "", cache=arguments.cache or "")
     path, extractor = Path(arguments.responses), open_extractor(arguments.extractor, settings)
     if arguments.compare is not None:
-        found = agreement(path, extractor, open_extractor(arguments.compare, settings), arguments.concurrency)
+        workers = _in_flight((arguments.extractor, arguments.compare), arguments.concurrency)
+        found = agreement(path, extractor, open_extractor(arguments.compare, settings), workers)
         return found.to_json(), found.to_text(), 0
     if arguments.out is None:
         raise UsageError("no place for the answers is named", "name a file with --out, or another extractor with --compare")
+    workers = _in_flight((arguments.extractor,), arguments.concurrency)
     with bar("responses") as progress:
-        done = extract_file(path, Path(arguments.out), extractor, arguments.concurrency, progress)
+        done = extract_file(path, Path(arguments.out), extractor, workers, progress)
     return done.to_json(), done.to_text(), _exit_code(failed=not done.complete)
+
+
+def _in_flight(extractors: Sequence[str], asked: int) -> int:
+    """As for `eval`, 0 is several where a server answers them, else one; rules go along with whatever the models take."""
+    models = [extractor for extractor in extractors if extractor != RULES]
+    if not models:
+        return asked or 1
+    from docrag.benchmark import choose_concurrency
+
+    return min(choose_concurrency(model, asked) for model in models)
 
 
 def run_report(arguments: argparse.Namespace) -> Result:

@@ -8,9 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from docrag.errors import UsageError
+
 GRACE_S = 10.0  # for what is in flight when a run is stopped; it was paid for
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+
+def check_limit(limit: int, what: str) -> None:
+    """Raises UsageError where not even one of `what` would be in flight."""
+    if limit < 1:
+        raise UsageError(f"concurrency is how many {what} are in flight, 1 or more, got {limit}")
 
 
 def ask_all(

@@ -33,7 +33,6 @@ class Quantity:
     currency: str
     unit: str
     is_percent: bool
-    is_whole: bool
 
 
 def read_quantity(text: str) -> Quantity | None:
@@ -51,7 +50,6 @@ def read_quantity(text: str) -> Quantity | None:
         currency=found["currency"] or "",
         unit=found["unit"] or "",
         is_percent=found["percent"] is not None,
-        is_whole=value.denominator == 1 and found["percent"] is None,
     )
 
 

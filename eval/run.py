@@ -18,7 +18,7 @@ from typing import Any
 
 from docrag import version
 from docrag.errors import EnvironmentFault, UsageError
-from docrag.eval.in_flight import ask_all
+from docrag.eval.in_flight import ask_all, check_limit
 from docrag.eval.predictions import Prediction, read_lines, to_prediction
 from docrag.eval.questions import Question, hash_questions
 from docrag.eval.record import CONFIG, PREDICTIONS, QUESTIONS, SCORES, by_question, read_config
@@ -74,8 +74,7 @@ class RunOptions:
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise UsageError(f"concurrency is how many questions are in flight, 1 or more, got {self.concurrency}")
+        check_limit(self.concurrency, "questions")
 
 
 def run_benchmark(

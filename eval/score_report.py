@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from docrag.eval.questions import Question
-from docrag.eval.scoring import Group, Scores, Value, score_predictions
+from docrag.eval.scoring import Group, Item, Scores, Value, score_predictions
 from docrag.eval.strict import StrictScore, StrictTotals, strict_score, strict_totals
-from docrag.eval.submissions import Coverage, StrayLine, Submission, load_submission
+from docrag.eval.submissions import StrayLine, Submission, load_submission
 
 _NAMED = 5  # questions or lines of each kind that the text names
+_QUESTION = 60  # characters of a question
 _LONGEST_SHOWN = 1_000  # characters of a prediction that JSON can't hold as it is
 
 
@@ -63,7 +64,7 @@ def score_text(report: ScoreReport) -> str:
     scores = report.scores
     lines = [_row("official", "percent", "questions"), *_official_rows(scores), ""]
     lines += [_row("strict (docrag's own)", "percent", "questions"), *_strict_rows(report), ""]
-    return "\n".join([*lines, *_coverage_lines(report.submission.coverage)])
+    return "\n".join([*lines, *_coverage_lines(report.submission)])
 
 
 def plain(value: Value | None) -> Any:
@@ -138,14 +139,27 @@ def _row(name: str, value: str, questions: str) -> str:
     return f"{' '.join(name.split())[:40]:<40} {value:>8} {questions:>10}"
 
 
-def _coverage_lines(coverage: Coverage | None) -> list[str]:
+def _coverage_lines(submission: Submission) -> list[str]:
+    coverage = submission.coverage
     if coverage is None:
         return ["coverage unknown: name the benchmark's questions with --questions, and what is missing counts as wrong"]
     predicted = coverage.gold - len(coverage.missing)
     lines = [f"coverage: {predicted} of {coverage.gold} questions have a line"]
     lines += _listing("missing, counted as wrong", coverage.missing)
+    lines += _missing_lines(submission.items, coverage.missing)
     lines += _listing("a second line about a question, not counted", _places(coverage.duplicates))
     return [*lines, *_listing("a line about no question of the gold file, not counted", _places(coverage.unknown))]
+
+
+def _missing_lines(items: Sequence[Item], missing: Sequence[str]) -> list[str]:
+    named = {item.question_id: item for item in items}
+    told = [(question_id, named[question_id]) for question_id in missing[:_NAMED]]
+    return [f"    {question_id}  {item.doc_id}  {_short(item.question)}" for question_id, item in told]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _QUESTION else f"{line[:_QUESTION]}..."
 
 
 def _places(lines: Sequence[StrayLine]) -> list[str]:

@@ -4,6 +4,10 @@ The rules are those of the benchmark's own script (arXiv:2407.01523), which take
 `eval` on references and on the model's text; here both are read as literals, and only as literals. Where the script raises
 (a list that is no literal, two empty lists, a Float reference that is no number, a value that has no text) the item scores
 0.0, which is what the benchmark's own runner makes of it. The measure that closes the holes of these rules is in `strict`.
+
+Files with references that can't be meant are refused when they are read (`entries`), whatever the script would make of them: an
+`answer_format` that is none of the five, a null `answer` (but with the format None, where it is "Not answerable"), and
+`evidence_pages` with anything but whole numbers in them ('["3"]': the script only counts them).
 """
 
 from __future__ import annotations
@@ -135,7 +139,7 @@ def _same_list(prediction: Value, reference: Value) -> float:
     if len(got) != len(wanted):
         return 0.0
     got, wanted = sorted(map(clean, got)), sorted(map(clean, wanted))
-    if _is_number(wanted[0]) or is_exact_kind(wanted[0]):
+    if is_number(wanted[0]) or is_exact_kind(wanted[0]):
         return float("-".join(got) == "-".join(wanted))  # so ["1", "2-3"] is ["1-2", "3"]
     return min(map(anls, got, wanted))
 
@@ -147,7 +151,8 @@ def as_list(value: Value) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether Python reads all of it as a float."""
     try:
         float(text)
     except ValueError:

@@ -2,11 +2,12 @@
 
 What differs from `scoring`, where a prediction is compared with a reference:
 
-- a whole number is that number (`5.9` is not `5`; `5.0`, `5 pages` and `five` are), other numbers are within 1 %, and a factor
-  of 100 is granted only where one side has a percent sign and the other has none;
+- a whole number is that number (`5.9` is not `5`; `5.0`, `5 pages` and `five` are), one of the format Float is within 1 %, and
+  a factor of 100 is granted only where one side has a percent sign and the other has none;
 - a list is a multiset with partial credit: F1 of the best matching of its items, in any order;
-- in a text of a few words the numbers must be the same; case, a leading article and punctuation don't matter;
-- "Not answerable" is right where nothing else is said, and similar words earn nothing;
+- a number in a text or a list, and in a text of a few words all of them, must be the same (`10.2` is not `10.1`); case, a
+  leading article and punctuation don't matter;
+- "Not answerable" is right where nothing else is said, also in a list of one, and similar words earn nothing;
 - "Fail to answer" is an outcome of its own, and what was never predicted is left out instead of being wrong.
 
 Texts that differ in a word that matters ("increase" for "decrease") still get what ANLS gives them.
@@ -18,13 +19,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import fsum
 from typing import Any, Literal
 
 from docrag.errors import UsageError
 from docrag.eval.matching import best_matching
-from docrag.eval.quantities import numbers_in, read_quantity, same_quantity, with_digits
-from docrag.eval.scoring import ANSWER_FORMATS, FAIL_TO_ANSWER, AnswerFormat, Value, anls, as_list, clean, is_exact_kind
+from docrag.eval.quantities import Quantity, numbers_in, read_quantity, same_quantity, with_digits
+from docrag.eval.scoring import (
+    ANSWER_FORMATS,
+    FAIL_TO_ANSWER,
+    AnswerFormat,
+    Value,
+    anls,
+    as_list,
+    clean,
+    is_exact_kind,
+    is_number,
+)
 from docrag.types import NOT_ANSWERABLE, Outcome
 
 StrictOutcome = Literal["scored", "unscored", "failed"]
@@ -36,6 +48,7 @@ _PARENTHESES = re.compile(r"\([^()]*\)")
 _DASH = re.compile(r"(?<=\w)[-‐‑–—/](?=\w)")
 _GROUPING = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 _POINT = re.compile(r"[.,](?![0-9])|(?<=[^\W\d_])[.,]")
+_BULLET = re.compile(r"(?:[-*•–]|[0-9]{1,2}[.)])\s+")
 _MARKS = str.maketrans({**dict.fromkeys("'\"`“”„‘’«»"), **dict.fromkeys(";:!?()[]{}…", " ")})
 
 
@@ -100,7 +113,19 @@ def is_refusal(value: Value) -> bool:
 
 
 def _says(value: Value, words: str) -> bool:
-    return isinstance(value, str) and len(value) < 100 and value.strip().rstrip(".").rstrip().casefold() == words.casefold()
+    said = _only_member(value)
+    return isinstance(said, str) and len(said) < 100 and said.strip().rstrip(".").rstrip().casefold() == words.casefold()
+
+
+def _only_member(value: Value) -> Any:
+    """What a list of one holds, also one that is spelt out; anything else as it is."""
+    if isinstance(value, str) and len(value) > 100:
+        return value
+    try:
+        members = as_list(value.strip() if isinstance(value, str) else value)
+    except ValueError:
+        return value
+    return members[0] if len(members) == 1 else value
 
 
 def _credit(prediction: Value, reference: Value, answer_format: AnswerFormat) -> float:
@@ -124,8 +149,12 @@ def number_credit(prediction: str, reference: str) -> float:
 
 
 def _number_credit(prediction: str, reference: str, tolerance_percent: int) -> float:
-    got, wanted = map(read_quantity, _without_gloss(prediction, reference))
+    has_gloss = _has_gloss(prediction), _has_gloss(reference)
+    texts = (prediction, reference) if len({*has_gloss}) == 1 else map(_without_gloss, (prediction, reference))
+    got, wanted = map(read_quantity, texts)
     if got is None and wanted is None:
+        if is_number(prediction) and is_number(reference):  # inf and nan: no distance between these means anything
+            return float(normal_text(prediction) == normal_text(reference))
         return text_credit(prediction, reference)
     return float(got is not None and wanted is not None and same_quantity(got, wanted, tolerance_percent))
 
@@ -133,30 +162,61 @@ def _number_credit(prediction: str, reference: str, tolerance_percent: int) -> f
 _NUMBER_RULES: dict[str, Callable[[str, str], float]] = {"Int": whole_credit, "Float": number_credit}
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A text as it is compared. `numbers` None: it is too long for its numbers to be what it says."""
+
+    normal: str
+    quantity: Quantity | None
+    numbers: list[Fraction] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text read once, for all that it is compared with. `bare` is without what stands in parentheses."""
+
+    has_gloss: bool
+    is_exact: bool
+    whole: _Form
+    bare: _Form
+
+
 def text_credit(prediction: str, reference: str) -> float:
     """Of two texts: of numbers where both are, all or nothing where either is of an exact kind, else ANLS."""
-    got, wanted = _without_gloss(prediction, reference)
-    a, b = read_quantity(got), read_quantity(wanted)
-    if a and b:
-        return float(same_quantity(a, b, 0 if a.is_whole or b.is_whole else 1))
-    exact = is_exact_kind(clean(prediction)) or is_exact_kind(clean(reference))
-    got, wanted = normal_text(got), normal_text(wanted)
-    if got == wanted or exact:
-        return float(got == wanted)
-    if _is_short(got) and _is_short(wanted) and numbers_in(got) != numbers_in(wanted):
+    return _text_credit(_read(prediction), _read(reference))
+
+
+def _text_credit(prediction: _Text, reference: _Text) -> float:
+    # Parenthesised parts count where both sides have some; of one side alone they explain what the other leaves out.
+    as_they_are = prediction.has_gloss == reference.has_gloss
+    got, wanted = (prediction.whole, reference.whole) if as_they_are else (prediction.bare, reference.bare)
+    if got.quantity and wanted.quantity:
+        return float(same_quantity(got.quantity, wanted.quantity, 0))
+    if got.normal == wanted.normal or prediction.is_exact or reference.is_exact:
+        return float(got.normal == wanted.normal)
+    if got.numbers is not None and wanted.numbers is not None and got.numbers != wanted.numbers:
         return 0.0
-    return anls(got, wanted)
+    return anls(got.normal, wanted.normal)
 
 
-def _is_short(text: str) -> bool:
-    return len(text) <= _SHORT_CHARACTERS and len(text.split()) <= _SHORT_WORDS
+def _read(text: str) -> _Text:
+    whole, has_gloss = _form(text), _has_gloss(text)
+    return _Text(has_gloss, is_exact_kind(clean(text)), whole, _form(_without_gloss(text)) if has_gloss else whole)
 
 
-def _without_gloss(prediction: str, reference: str) -> tuple[str, str]:
-    """Parenthesised parts count where both sides have some; of one side alone they explain what the other leaves out."""
-    if bool(_PARENTHESES.search(prediction)) == bool(_PARENTHESES.search(reference)):
-        return prediction, reference
-    return _PARENTHESES.sub(" ", prediction).strip() or prediction, _PARENTHESES.sub(" ", reference).strip() or reference
+def _form(text: str) -> _Form:
+    normal = normal_text(text)
+    is_short = len(normal) <= _SHORT_CHARACTERS and len(normal.split()) <= _SHORT_WORDS
+    return _Form(normal, read_quantity(text), numbers_in(normal) if is_short else None)
+
+
+def _has_gloss(text: str) -> bool:
+    return _PARENTHESES.search(text) is not None
+
+
+def _without_gloss(text: str) -> str:
+    """Without its parenthesised parts; what is nothing else is taken out of its parentheses."""
+    return _PARENTHESES.sub(" ", text).strip() or text.strip("() ")
 
 
 def normal_text(text: str) -> str:
@@ -178,7 +238,8 @@ def list_credit(prediction: Sequence[str], reference: Sequence[str]) -> float:
     left, right = _rest(prediction, keys, same), _rest(reference, wanted_keys, same)
     if len(left) * len(right) > _MATCHED_PAIRS:
         left = []
-    matched = best_matching([[text_credit(a, b) for b in right] for a in left])
+    read = list(map(_read, right)) if left else []
+    matched = best_matching([[_text_credit(a, b) for b in read] for a in map(_read, left)])
     return 2 * (same.total() + matched) / (len(prediction) + len(reference))
 
 
@@ -208,4 +269,6 @@ def _items(value: Value, several: bool = False) -> list[str]:
 
 def _split(text: str) -> list[str]:
     separator = next((mark for mark in "\n;" if mark in text), ",")
-    return [part.strip() for part in text.split(separator) if part.strip()]
+    parts = [part.strip() for part in text.split(separator) if part.strip()]
+    is_marked = len(parts) > 1 and all(map(_BULLET.match, parts))  # one "- 5" alone is a number
+    return [_BULLET.sub("", part, count=1) for part in parts] if is_marked else parts

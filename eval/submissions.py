@@ -12,6 +12,8 @@ from docrag.eval.entries import Entry, read_entries
 from docrag.eval.questions import Question, question_ids
 from docrag.eval.scoring import Item, Value
 
+_SHOWN = 80  # characters of a question
+
 
 @dataclass(frozen=True, slots=True)
 class StrayLine:
@@ -48,7 +50,7 @@ def load_submission(path: Path, gold: Sequence[Question] | None = None) -> Submi
     Without `gold` a line carries its reference as well: `answer` and `answer_format`; where `doc_id`, `question`, `doc_type`,
     `evidence_pages` or `evidence_sources` are absent the item is in no group that needs them. With `gold` the references are
     its own, and a line's question is found by `question_id`, or by `doc_id` and `question`; the first line about a question
-    counts. Raises UsageError that names the file, the line and the field.
+    counts. Raises UsageError that names the file, the line and the field, also where no line is about any question.
     """
     entries = read_entries(path)
     if not any(entry.has("prediction") or entry.has("pred") for entry in entries):
@@ -82,6 +84,7 @@ def _alone(entries: Sequence[Entry]) -> Submission:
 
 
 def _item(entry: Entry, computed_id: str) -> Item:
+    entry = entry.without_nulls()
     return Item(
         question_id=_own_id(entry) or computed_id,
         doc_id=_text(entry, "doc_id"),
@@ -106,7 +109,7 @@ def _join(entries: Sequence[Entry], gold: Sequence[Question]) -> Submission:
     for entry in entries:
         own_id = _own_id(entry)
         # Some questions stand twice in the benchmark: the lines about them are taken in the gold file's order.
-        named = [own_id] if own_id in by_id else asked.get(_key(_text(entry, "doc_id"), _text(entry, "question")), [])
+        named = [own_id] if own_id in by_id else asked.get(_key(_document(entry), _text(entry, "question")), [])
         question_id = next((name for name in named if name not in predicted), None)
         if question_id is not None:
             predicted[question_id] = _predicted(entry)
@@ -114,9 +117,21 @@ def _join(entries: Sequence[Entry], gold: Sequence[Question]) -> Submission:
             duplicates.append(StrayLine(entry.where, named[-1]))
         else:
             unknown.append(StrayLine(entry.where, own_id))
+    if gold and not predicted:
+        raise _nothing_fits(entries[0], gold[0])
     missing = tuple(question_id for question_id in by_id if question_id not in predicted)
     items = tuple(to_item(by_id[question_id], predicted.get(question_id)) for question_id in [*predicted, *missing])
     return Submission(items, Coverage(len(by_id), missing, tuple(duplicates), tuple(unknown)))
+
+
+def _nothing_fits(entry: Entry, question: Question) -> UsageError:
+    line = f"question_id {_own_id(entry)!r}, doc_id {_document(entry)!r}, question {_text(entry, 'question')[:_SHOWN]!r}"
+    wanted = f"question_id {question.question_id!r}, doc_id {question.doc_id!r}, question {question.question[:_SHOWN]!r}"
+    return UsageError(
+        f"{entry.where}: neither this line nor any other is about a question of the gold file\n"
+        f"  this line: {line}\n  the first question: {wanted}",
+        "a line is found by question_id, or by doc_id and question: name the questions that the predictions are about",
+    )
 
 
 def _key(doc_id: str, question: str) -> tuple[str, str]:
@@ -135,6 +150,11 @@ def _own_id(entry: Entry) -> str:
 
 def _text(entry: Entry, name: str) -> str:
     return entry.text(name) if _is_there(entry, name) else ""
+
+
+def _document(entry: Entry) -> str:
+    """`doc_id`, which a library's own questions call `document`."""
+    return _text(entry, "doc_id") or _text(entry, "document")
 
 
 def _is_there(entry: Entry, name: str) -> bool:

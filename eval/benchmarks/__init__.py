@@ -8,6 +8,7 @@ from typing import Protocol
 
 from docrag.errors import UsageError
 from docrag.eval.benchmarks import mmlongbench, own
+from docrag.eval.entries import Entry, read_entries
 from docrag.eval.questions import Question
 
 
@@ -42,3 +43,13 @@ def get_benchmark(name: str) -> Benchmark:
     if name not in BENCHMARKS:
         raise UsageError(f"no benchmark is called {name!r}", f"benchmarks are {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]
+
+
+def load_questions(path: Path) -> tuple[Question, ...]:
+    """The questions at `path`, in whichever form: a library's own name no `doc_id`. Raises UsageError as `load` does."""
+    is_own = path.suffix != ".parquet" and path.is_file() and not any(map(_names_a_pdf, read_entries(path)))
+    return (own if is_own else mmlongbench).load(path)
+
+
+def _names_a_pdf(entry: Entry) -> bool:
+    return entry.has("doc_id")

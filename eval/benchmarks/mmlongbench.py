@@ -14,7 +14,6 @@ from docrag.errors import UsageError
 from docrag.eval.benchmarks.parquet import read_rows
 from docrag.eval.entries import Entry, read_entries
 from docrag.eval.questions import Question, question_ids
-from docrag.types import NOT_ANSWERABLE
 
 name = "mmlongbench-doc"
 
@@ -77,17 +76,7 @@ def _files(path: Path) -> Sequence[Path]:
 
 def _read(file: Path) -> Sequence[Entry]:
     entries = read_rows(file, _COLUMNS) if file.suffix == ".parquet" else read_entries(file)
-    return [_without_nulls(entry) for entry in entries]
-
-
-def _without_nulls(entry: Entry) -> Entry:
-    """Tools that write tables make nulls of the format "None", and of what such a question has for an answer."""
-    fields = dict(entry.fields)
-    if "answer_format" in fields and fields["answer_format"] is None and fields.get("answer") in (None, NOT_ANSWERABLE):
-        fields["answer_format"] = "None"
-    if "answer" in fields and fields["answer"] is None and fields.get("answer_format") == "None":
-        fields["answer"] = NOT_ANSWERABLE
-    return Entry(entry.where, fields)
+    return [entry.without_nulls() for entry in entries]
 
 
 def _reference(entry: Entry) -> str:

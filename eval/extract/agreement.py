@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 from docrag.errors import ReaderError, UsageError
 from docrag.eval.entries import Entry, read_entries
 from docrag.eval.extract.extracted import Extracted, Extractor
+from docrag.eval.in_flight import ask_all, check_limit
 from docrag.eval.questions import question_ids
-from docrag.eval.scoring import clean, score_answer
+from docrag.eval.scoring import AnswerFormat, Value, clean, score_answer
 from docrag.types import NOT_ANSWERABLE
 
 _SHOWN = 20  # differences that the text lists
@@ -72,33 +72,34 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    entry: Entry
     question_id: str
+    question: str
+    reference: tuple[Value, AnswerFormat] | None
     a: Extracted
     b: Extracted
 
     def scores(self) -> tuple[float, float] | None:
-        if not self.entry.has("answer"):
+        if self.reference is None:
             return None
-        reference, answer_format = self.entry.value("answer"), self.entry.answer_format()
-        return score_answer(self.a.answer or "", reference, answer_format), score_answer(
-            self.b.answer or "", reference, answer_format
-        )
+        return score_answer(self.a.answer or "", *self.reference), score_answer(self.b.answer or "", *self.reference)
 
 
 def agreement(path: Path, a: Extractor, b: Extractor, workers: int = 1) -> Agreement:
     """Extract every response in `path` by both, and compare; `workers` at once.
 
-    Lines without a response are passed over; `answer` and `answer_format` are a line's reference, and may be absent. Raises
-    UsageError where `path` can't be used or has no response, and EnvironmentFault where an extractor can't be used.
+    Lines without a response are passed over; `answer` and `answer_format` are a line's reference, and may be absent or null.
+    Raises UsageError where `path` can't be used or has no response, before anything is extracted, and EnvironmentFault where an
+    extractor can't be used.
     """
-    entries = [entry for entry in read_entries(path) if isinstance(entry.fields.get("response"), str)]
+    check_limit(workers, "responses")
+    entries = [entry for entry in read_entries(path) if entry.optional_text("response") is not None]
     if not entries:
         raise UsageError(f"{path}: no line has a response", "a line needs question and response")
     asked = [(str(entry.fields.get("doc_id", "")), entry.text("question")) for entry in entries]
     ids = [str(entry.fields.get("question_id") or own) for entry, own in zip(entries, question_ids(asked), strict=True)]
+    questions, references = [question for _, question in asked], list(map(_reference, entries))
     by_a, by_b = _extract_all(a, entries, workers), _extract_all(b, entries, workers)
-    return _compare((a.name, b.name), [_Pair(*told) for told in zip(entries, ids, by_a, by_b, strict=True)])
+    return _compare((a.name, b.name), list(map(_Pair, ids, questions, references, by_a, by_b)))
 
 
 def cohen_kappa(a: Sequence[bool], b: Sequence[bool]) -> float | None:
@@ -111,15 +112,26 @@ def cohen_kappa(a: Sequence[bool], b: Sequence[bool]) -> float | None:
     return (observed - expected) / (1 - expected) if expected < 1 else None
 
 
-def _extract_all(extractor: Extractor, entries: Sequence[Entry], workers: int) -> list[Extracted]:
-    def extract(entry: Entry) -> Extracted:
-        try:
-            return extractor.extract(entry.text("question"), entry.fields["response"])
-        except ReaderError as error:
-            return Extracted.nothing(error.message)
+def _reference(entry: Entry) -> tuple[Value, AnswerFormat] | None:
+    entry = entry.without_nulls()
+    return None if entry.fields.get("answer") is None else (entry.value("answer"), entry.answer_format())
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(extract, entries))
+
+def _extract_all(extractor: Extractor, entries: Sequence[Entry], workers: int) -> list[Extracted]:
+    found: dict[int, Extracted] = {}
+
+    def extract(place: int) -> tuple[int, Extracted]:
+        entry = entries[place]
+        try:
+            return place, extractor.extract(entry.text("question"), entry.fields["response"])
+        except ReaderError as error:
+            return place, Extracted.nothing(error.message)
+
+    def keep(extracted: tuple[int, Extracted]) -> None:
+        found[extracted[0]] = extracted[1]
+
+    ask_all(range(len(entries)), extract, keep, workers, lambda: None)
+    return [found[place] for place in range(len(entries))]
 
 
 def _compare(names: tuple[str, str], pairs: Sequence[_Pair]) -> Agreement:
@@ -155,8 +167,7 @@ def _sides(pairs: Sequence[_Pair]) -> tuple[list[Extracted], list[Extracted]]:
 
 def _difference(pair: _Pair, scores: tuple[float, float] | None) -> Difference:
     score_a, score_b = scores or (None, None)
-    question = str(pair.entry.fields["question"])
-    return Difference(pair.question_id, question, pair.a.answer or "", pair.b.answer or "", score_a, score_b)
+    return Difference(pair.question_id, pair.question, pair.a.answer or "", pair.b.answer or "", score_a, score_b)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from docrag.errors import EnvironmentFault, ReaderError, UsageError
-from docrag.eval.entries import Entry, read_entries
+from docrag.eval.entries import Entry, parse_lines, read_entries
 from docrag.eval.extract.extracted import Extracted, Extractor
+from docrag.eval.in_flight import ask_all, check_limit
 from docrag.eval.scoring import FAIL_TO_ANSWER
 from docrag.types import NOT_ANSWERABLE
 
 _ADDED = ("prediction", "extracted_by", "extracted_format", "extracted_how")
+_ANOTHER = "name another file by --out"
 _FAILED = "failed: "  # begins `extracted_how` of a line that the next run takes up
 Progress = Callable[[int, int], None]
 
@@ -69,28 +71,32 @@ def extract_file(
 
     Lines with a `response` need a `question`; lines without one need a `prediction`. Each line is written whole as soon as it
     is there, and lines that an earlier run left in `out` are kept, but for those that failed. `workers` lines are extracted
-    at once. Raises UsageError where `path` can't be used, or `out` is of other lines or another extractor; EnvironmentFault
-    where it can't be written, or the extractor can't be used at all.
+    at once. Raises UsageError where `path` can't be used, or `out` is of other lines, another extractor or something else,
+    and is then left as it is; EnvironmentFault where it can't be written, or the extractor can't be used at all.
     """
+    check_limit(workers, "responses")
     if path.resolve() == out.resolve():
-        raise UsageError(f"{path} would be written over itself", "name another file by --out")
+        raise UsageError(f"{path} would be written over itself", _ANOTHER)
+    if out.suffix != ".jsonl":  # by which it is known what a file holds
+        raise UsageError(f"the answers are written one object a line, into a file that ends in .jsonl, got {out}", _ANOTHER)
     entries = read_entries(path)
     by_key = dict(zip(_keys(entry.fields for entry in entries), map(_checked, entries), strict=True))
     with _disk_faults(out):
-        done = _read_done(out, by_key.keys(), extractor.name)
+        done = _read_done(out, by_key, extractor.name)
     report = progress or _no_progress
     report(len(done), len(by_key))
     kept = sum(_has_response(by_key[key]) for key in done)
     asked = [key for key in by_key if key not in done]
 
-    def extract(key: str) -> Mapping[str, Any]:
-        return _line(by_key[key], extractor)
+    def extract(key: str) -> tuple[str, Mapping[str, Any]]:
+        return key, _line(by_key[key], extractor)
 
-    with ThreadPoolExecutor(workers) as pool:
-        for key, line in zip(asked, pool.map(extract, asked), strict=True):
-            _append(out, line)
-            done[key] = line
-            report(len(done), len(by_key))
+    def keep(extracted: tuple[str, Mapping[str, Any]]) -> None:
+        key, line = extracted
+        _append(out, line)
+        done[key] = line
+
+    ask_all(asked, extract, keep, workers, lambda: report(len(done), len(by_key)))
     if list(done) != list(by_key):
         _write_whole(out, [done[key] for key in by_key])
     return _report(out, extractor.name, kept, [done[key] for key in asked], list(done.values()))
@@ -98,9 +104,7 @@ def extract_file(
 
 def _checked(entry: Entry) -> Entry:
     """Raises UsageError where there is nothing to extract from and nothing to leave alone."""
-    response = entry.fields.get("response")
-    if response is not None and not isinstance(response, str):
-        raise entry.fault("response", "must be a string")
+    entry.optional_text("response")
     if _has_response(entry):
         entry.text("question")
     elif not (entry.has("prediction") or entry.has("pred")):
@@ -141,26 +145,52 @@ def _failed(line: Mapping[str, Any]) -> bool:
     return str(line.get("extracted_how", "")).startswith(_FAILED)
 
 
-def _read_done(out: Path, keys: Collection[str], name: str) -> dict[str, Mapping[str, Any]]:
-    """The lines of an earlier run by their keys, without one that it did not finish and those that failed."""
+def _read_done(out: Path, by_key: Mapping[str, Entry], name: str) -> dict[str, Mapping[str, Any]]:
+    """The lines of an earlier run by their keys, without one that it did not finish and those to be made again.
+
+    Nothing is written before all of the file has turned out to be ours.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     if not out.exists():
         return {}
     data = out.read_bytes()
     whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(out, whole)
-    lines = [entry.fields for entry in read_entries(out)] if data[:whole].strip() else []
-    done = dict(zip(_keys(lines), lines, strict=True))
-    others = {str(line["extracted_by"]) for line in lines if "extracted_by" in line} - {name}
-    if others:
-        raise UsageError(f"{out} was extracted by {others.pop()}, not by {name}", "name another file by --out")
-    if done.keys() - set(keys):
-        raise UsageError(f"{out} holds lines of another file", "name another one by --out")
-    left = {key: line for key, line in done.items() if not _failed(line)}
-    if len(left) < len(done):
-        _write_whole(out, list(left.values()))
-    return left
+    lines = _own_lines(out, data[:whole])
+    written = dict(zip(_keys(lines), lines, strict=True))
+    torn = data[whole:]
+    if written.keys() - by_key.keys() or (torn and not any(_begins(torn, entry) for entry in by_key.values())):
+        raise UsageError(f"{out} holds lines of another file, or something else", _ANOTHER)
+    authors = {line.get("extracted_by") for key, line in written.items() if _has_response(by_key[key])} - {name}
+    if authors:
+        author = authors.pop()
+        what = f"was extracted by {author}, not by {name}" if author else f"holds responses without answers of {name}"
+        raise UsageError(f"{out} {what}", _ANOTHER)
+    done = {key: line for key, line in written.items() if _is_done(line, by_key[key])}
+    if torn or len(done) < len(written):
+        _write_whole(out, list(done.values()))
+    return done
+
+
+def _own_lines(out: Path, data: bytes) -> list[Mapping[str, Any]]:
+    try:
+        return [entry.fields for entry in parse_lines(out, data)]
+    except UsageError as error:
+        raise UsageError(f"{out} is there, and is no file of extracted answers: {error.message}", _ANOTHER) from None
+
+
+def _begins(torn: bytes, entry: Entry) -> bool:
+    """Whether a line that was not finished is the beginning of what is written for `entry`."""
+    if not _has_response(entry):
+        return json.dumps(entry.fields).encode().startswith(torn)
+    own = dict(itertools.takewhile(lambda field: field[0] not in _ADDED, entry.fields.items()))
+    first = next((name for name in entry.fields if name in _ADDED), _ADDED[0])
+    known = json.dumps({**own, first: None}).removesuffix("null}").encode()
+    return known.startswith(torn) or torn.startswith(known)
+
+
+def _is_done(line: Mapping[str, Any], entry: Entry) -> bool:
+    """What is left alone is done as it stands in the responses: its prediction may have been edited since."""
+    return not _failed(line) if _has_response(entry) else line == entry.fields
 
 
 def _append(out: Path, line: Mapping[str, Any]) -> None:

@@ -20,12 +20,12 @@ _MATH = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]{0,500})\}")
 _BOX_CHARACTERS = 2_000
 
 
-def marked_answer(text: str) -> tuple[Any, str] | None:
-    """The last answer that `text` marks, as text or as the value in a JSON object, and how it is marked; None where none is."""
+def marked_answer(text: str) -> tuple[str | list[str], str] | None:
+    """The last answer that `text` marks, a text or a list of texts, and how it is marked; None where none is."""
     if '"' in text and any(f'"{key}"' in text for key in _KEYS):
-        with suppress(Unreadable):
+        with suppress(Unreadable, RecursionError):  # JSON that can be read so deep can't be written so deep
             found = find_object(text, _KEYS)
-            return next(found[key] for key in _KEYS if key in found), "json"
+            return as_text(next(found[key] for key in _KEYS if key in found)), "json"
     if (boxed := _boxed(text)) is not None:
         return boxed, "box"
     return _labelled(text)

@@ -120,6 +120,8 @@ def parse_extraction(reply: str) -> Extracted:
         return _extracted(found)
     except Unreadable as error:
         return Extracted.nothing(f"unparsed: {error.why}")
+    except RecursionError:  # JSON that can be read so deep can't be written so deep
+        return Extracted.nothing("unparsed: it is nested too deeply")
 
 
 def _labelled(reply: str) -> Mapping[str, Any]:

@@ -35,6 +35,14 @@ _SEPARATOR = re.compile(r",\s+(?:and\s+|or\s+|as well as\s+)?|;\s+|\s+and\s+|\s*
 _ARTICLE = re.compile(r"^(?:the|both|an?)\s")
 _ITEM_WORDS = 8
 _SO = re.compile(r"\b(?:so|therefore|thus|hence|in total|altogether)\b", re.IGNORECASE)
+_YEAR = re.compile(r"(?:FY)?(?:1[5-9]|20)\d\d|fiscal|financial|calendar", re.IGNORECASE)  # a word of it
+_OF_WHEN_OR_WHERE = re.compile(r"\s(?:in|during|for|on|at|by|as of)\s", re.IGNORECASE)
+_HOUR = (
+    r"(?:\d{1,2}(?:[:.]\d\d)?\s?(?:[ap]\.m\.|[ap]m\b|o['’]clock)"
+    r"|(?<![\d:.])(?:[01]?\d|2[0-3]):[0-5]\d(?![\d:])|\b(?:noon|midnight)\b)"
+)
+_TIME = re.compile(rf"{_HOUR}(?:\s?(?:to|until|till|and|-|–|—)\s?{_HOUR})?", re.IGNORECASE)
+_ASKS_TIME = re.compile(r"\b(?:what|which) (?:time|hour)\b|^when\b", re.IGNORECASE)
 _ARTICLES = frozenset({"a", "an", "the"})
 _ROUGHLY = {"about", "approximately", "around", "roughly", "nearly", "almost", "exactly"}
 _INTRODUCING = frozenset({"in", "for", "by", "at", "on", "of", "to", *_ROUGHLY})
@@ -49,9 +57,17 @@ def find_answer(asked: Asked, question: str, sentence: str) -> str:
         return number
     if (quoted := _QUOTED.findall(sentence)) and len(quoted) == 1 and quoted[0] not in question:
         return quoted[0]
-    answer = _other_side(question, sentence)
+    answer = _without_setting(_other_side(question, sentence), question)
     values = find_values(answer, asked.kind) if asked.kind in _PRINTED else []
     return values[0].text if values else answer
+
+
+def asked_time(question: str, text: str) -> str:
+    """The one time of day, or the one span of time, in `text`, where that is asked for; "" where there is none, or a date."""
+    if not _ASKS_TIME.search(question) or find_values(text[:_SENTENCE], "date"):
+        return ""
+    times = _TIME.findall(text[:_SENTENCE])
+    return times[0] if len(times) == 1 else ""
 
 
 def write_number(asked: Asked, answer: str) -> str:
@@ -119,6 +135,20 @@ def _known(text: str, asked: frozenset[str]) -> float:
     return sum(term in asked for term in said) / len(said) if said else 1.0
 
 
+def _without_setting(answer: str, question: str) -> str:
+    """ "$1.2 billion in 2020" -> "$1.2 billion": after a number no year, and nothing that the question has."""
+    numbers = find_numbers(answer)
+    if not numbers or numbers[0].start or not _OF_WHEN_OR_WHERE.match(rest := answer[numbers[0].end :]):
+        return answer
+    asked = frozenset(content_terms(question))
+    is_known = all(_YEAR.fullmatch(word.strip(".,")) or _says_nothing_new(word, asked) for word in rest.split())
+    return answer[: numbers[0].end] if is_known else answer
+
+
+def _says_nothing_new(word: str, asked: frozenset[str]) -> bool:
+    return all(term in asked or term in STOP_TERMS for term in word_terms(word))
+
+
 def _trim(text: str, asked: frozenset[str]) -> str:
     """Without an afterthought, and without the question's own words at its beginning."""
     tail = _TAIL.search(text)
@@ -137,6 +167,6 @@ def _trim(text: str, asked: frozenset[str]) -> str:
 def _without_end(text: str, asked: frozenset[str]) -> str:
     """ "Peru exports the most tin" -> "Peru", where the question has the rest."""
     words = text.split()
-    while len(words) > 1 and all(term in asked or term in STOP_TERMS for term in word_terms(words[-1])):
+    while len(words) > 1 and _says_nothing_new(words[-1], asked):
         words = words[:-1]
     return " ".join(words)

@@ -48,6 +48,7 @@ _WORKED_OUT = re.compile(
     r"\b(?:add(?:ing|ed)|sum(?:s|ming)?|gives|calculat\w+|comput\w+|infer\w*|deduc\w+|therefore|thus|hence|count(?:ing|ed)?)\b",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r"\b(?:why|reasons?|how(?! (?:many|much|long|often|old|far))|what for)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"\W*(?:it|this|that|they|these)\b", re.IGNORECASE)
 
 _CANNOT = r"\b(?:cannot|can't|can’t|can not|could not|couldn't|couldn’t|unable to|not able to|failed to|do not have access to)"
@@ -87,6 +88,8 @@ def is_refusal(question: str, sentences: Sequence[str]) -> bool:
     most = 0
     for at, part in enumerate(parts):
         met = len(asked & frozenset(content_terms(part.text)))
+        if part.refuses and at and not parts[at - 1].refuses and _ASIDE.search(part.text) and not _ASIDE.search(question):
+            continue
         if part.refuses and (met >= most or _PRONOUN.match(part.text)):
             return not any(map(_answers_after_all, parts[at + 1 :]))
         most = max(most, met)

@@ -6,20 +6,21 @@ Takes time in proportion to the response, whatever stands in it. English only.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from docrag.eval.extract.extracted import Extracted, Format
-from docrag.eval.extract.marks import as_text, marked_answer
-from docrag.eval.extract.numbers import whole_number
-from docrag.eval.extract.phrases import best_sentence, find_answer, split_list, write_number
+from docrag.eval.extract.marks import marked_answer
+from docrag.eval.extract.numbers import find_numbers, whole_number
+from docrag.eval.extract.phrases import asked_time, best_sentence, find_answer, split_list, write_number
 from docrag.eval.extract.refusals import is_failure, is_refusal, without_refusals
 from docrag.eval.scoring import read_literal
+from docrag.pipelines.extract.terms import STOP, terms
 from docrag.pipelines.question_type import Asked, analyse
 from docrag.pipelines.reading import without_thought
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 _READ = 20_000  # characters at either end of a response that are looked at
 _SHORT = 80  # characters of an answer that is taken as it stands
 _SENTENCES = 100
@@ -34,6 +35,14 @@ _YES_NO_LATER = re.compile(r"[,;:]\s(?:so\s|and\s)?(yes|no)\b", re.IGNORECASE)
 _POLITE = re.compile(r"\s*(?:can|could|will|would) you\b", re.IGNORECASE)
 _NEGATED = re.compile(r"\b(?:not|never|no)\b|n['’]t\b", re.IGNORECASE)
 _NONE_OF = re.compile(r"none of\b", re.IGNORECASE)
+_NONE_OF_WHAT = re.compile(r"\W{0,4}(?:none of(?: (?:the|these|those|its|all))?|no)\s(\w+)", re.IGNORECASE)
+_COUNTED = re.compile(r"\bhow many\s((?:\w+\s){1,4})", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(r"\bhow many\b|\b(?:number|information|answer\w*|unanswerable)\b", re.IGNORECASE)
+_INITIAL = re.compile(r"(?:^|[\s.(])[A-Z]\.$")
+_OPENING = re.compile(
+    r"(?:but|no|not|yes|both|each|one|two|three|figure|table|chart|therefore|thus|hence|however|overall|since|because|looking|if)\b",
+    re.IGNORECASE,
+)
 _ABBREVIATED = re.compile(r"\b(?:[ap]\.m|Inc|Ltd|Corp|Co|Jr|Sr|[A-Z]\.[A-Z])\.$")
 _ENDED = re.compile(r"(?<![ap]\.m)\.$|=")
 _CONCLUDES = re.compile(r"(?:therefore|thus|hence|so|overall|in total|in conclusion|in summary|altogether)\b", re.IGNORECASE)
@@ -58,9 +67,9 @@ class RuleExtractor:
         if not any(map(str.isalnum, text)):
             return Extracted.failure("the response says nothing")
         asked = analyse(question)
-        if (marked := marked_answer(text)) is not None:
-            value, how = marked
-            told = as_text(value)
+        marked = marked_answer(text)
+        if marked is not None and not _is_aside(asked, question, text, marked):
+            told, how = marked
             return _listed(told, how) if isinstance(told, list) else _settle(asked, question, told, how)
         return _unmarked(asked, question, text)
 
@@ -76,6 +85,8 @@ def _unmarked(asked: Asked, question: str, text: str) -> Extracted:
         return Extracted(said[1].capitalize(), "Str", "yes or no")
     if is_failure(sentences):
         return Extracted.failure("says that it could not be read")
+    if _counts_none(asked, question, sentences):
+        return Extracted("0", "Int", "none")
     if is_refusal(question, sentences):
         return Extracted.refusal("says that it is not said")
     bullets = [match[1] for match in map(_BULLET.match, text.split("\n")) if match]
@@ -95,7 +106,10 @@ def _unmarked(asked: Asked, question: str, text: str) -> Extracted:
 
 def _settle(asked: Asked, question: str, text: str, how: str) -> Extracted:
     """The answer in a text that holds it: a literal, a few words, or a sentence."""
-    sentences = _sentences(text)
+    is_marked = how != "sentence"
+    sentences = _sentences(text, is_marked=is_marked)
+    if is_marked and _counts_none(asked, question, sentences):
+        return Extracted("0", "Int", how)
     if not sentences or is_refusal(question, sentences):
         return Extracted.refusal(how)
     if text.startswith("[") and (items := _literal_list(text.rstrip(". "))) is not None:
@@ -111,6 +125,8 @@ def _settle(asked: Asked, question: str, text: str, how: str) -> Extracted:
             return Extracted(said[1].capitalize() if said else stated, "Str", how)
     if asked.kind == "count" and _NONE_OF.match(first):
         return Extracted("0", "Int", how)
+    if time := asked_time(question, first):
+        return Extracted(time, "Str", how)
     plain = _bare(first)
     short = len(plain) <= _SHORT and how != "sentence"
     answer = plain if short else find_answer(asked, question, first.replace("**", ""))
@@ -140,10 +156,30 @@ def _literal_list(text: str) -> list[str] | None:
     return [str(item) for item in cast("list[Any]", value)] if isinstance(value, list) else None
 
 
-def _sentences(text: str) -> list[str]:
+def _sentences(text: str, *, is_marked: bool = False) -> list[str]:
     lines = (" ".join(line.strip("#> \t").split()) for line in text.split("\n"))
-    sentences = [sentence for line in lines for sentence in _BETWEEN.split(line) if sentence.strip(" *_`-")]
+    sentences = [sentence for line in lines for sentence in _split(line, is_marked) if sentence.strip(" *_`-")]
     return sentences if len(sentences) <= 2 * _SENTENCES else sentences[:_SENTENCES] + sentences[-_SENTENCES:]
+
+
+def _split(line: str, is_marked: bool) -> Iterator[str]:
+    """The sentences of a line. The point of an initial ends none, unless the next word begins sentences rather than names.
+
+    What is marked as an answer and is one letter ("B. Option A is wrong") ends there.
+    """
+    begun: list[str] = []
+    for part in _BETWEEN.split(line):
+        is_choice = is_marked and len(begun) == 1 and len(begun[0]) == 2
+        if begun and (is_choice or not _INITIAL.search(begun[-1]) or not _may_be_a_name(part)):
+            yield " ".join(begun)
+            begun = []
+        begun.append(part)
+    yield " ".join(begun)
+
+
+def _may_be_a_name(text: str) -> bool:
+    word = text.split(maxsplit=1)[0]
+    return word[0].isupper() and not _OPENING.match(word) and word.strip(".,'").lower() not in STOP
 
 
 def _first(sentences: Sequence[str]) -> str:
@@ -167,6 +203,25 @@ def _head(bullet: str) -> str:
 
 def _is_yes_no(asked: Asked, question: str) -> bool:
     return asked.kind == "yes_no" and " or " not in question and not _POLITE.match(question)
+
+
+def _is_aside(asked: Asked, question: str, text: str, marked: tuple[str | list[str], str]) -> bool:
+    """A "no" that begins a response goes before "the answer is ..." in the same response, where that is no yes or no."""
+    told, how = marked
+    leads = how == "label" and _is_yes_no(asked, question) and _YES_NO.match(text) is not None
+    return leads and _YES_NO.match(str(told)) is None
+
+
+def _counts_none(asked: Asked, question: str, sentences: Sequence[str]) -> bool:
+    """Whether it says that there are none of what the question counts: "none of the pages mention it" may count pages.
+
+    With a number after that it is no more than the beginning of an answer.
+    """
+    said = _NONE_OF_WHAT.match(sentences[0]) if asked.kind == "count" and sentences else None
+    if said is None or _SAYS_NOTHING.search(sentences[0]) or any(map(find_numbers, sentences[1:])):
+        return False
+    counted = {stem for phrase in _COUNTED.findall(question) for stem in terms(phrase)}
+    return not counted.isdisjoint(terms(said[1]))
 
 
 def _asks_several(asked: Asked, question: str) -> bool:

@@ -88,6 +88,21 @@ def test_a_file_that_cannot_be_scored_is_an_error_and_never_a_score(tmp_path: Pa
     assert b"accuracy" not in told.stdout
 
 
+def test_questions_that_are_named_by_nothing_are_no_absent_questions(tmp_path: Path) -> None:
+    told = cli("score", write(tmp_path / "p.jsonl", LINE), "--questions", "")
+    assert told.returncode == 2
+    assert b"--questions names nothing" in told.stderr
+
+
+def test_how_many_responses_are_in_flight(tmp_path: Path) -> None:
+    responses = write(tmp_path / "r.jsonl", {"question": "How many?", "response": "12"})
+    assert cli("extract", responses, "--out", tmp_path / "out.jsonl", "--concurrency", "0").returncode == 0
+    for rest in (("--out", tmp_path / "new.jsonl"), ("--compare", "rules")):
+        told = cli("extract", responses, *rest, "--concurrency", "-3")
+        assert told.returncode == 2
+        assert b"concurrency is how many responses are in flight, 1 or more, got -3" in told.stderr
+
+
 def test_no_model_is_loaded(tmp_path: Path) -> None:
     python, *command = cli_command("score", write(tmp_path / "p.jsonl", *[LINE] * 1_082))
     done = subprocess.run([python, "-X", "importtime", *command], capture_output=True, text=True, timeout=60, check=True)

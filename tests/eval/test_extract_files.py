@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_a_file_becomes_one_that_can_be_scored(tmp_path: Path) -> None:
     report = extract_file(write(tmp_path / "in.jsonl", LINES), out, RuleExtractor(), progress=lambda *done: told.append(done))
     lines = read(out)
     assert [line["prediction"] for line in lines] == ["12", "Not answerable", "3", "12", "Fail to answer"]
-    assert [line.get("extracted_by") for line in lines] == ["rules 1", "rules 1", None, "rules 1", "rules 1"]
+    assert [line.get("extracted_by") for line in lines] == ["rules 2", "rules 2", None, "rules 2", "rules 2"]
     assert lines[0].items() >= LINES[0].items()
     assert lines[2] == LINES[2]
     assert (report.lines, report.extracted, report.left_alone, report.kept) == (5, 4, 1, 0)
@@ -147,15 +148,89 @@ def test_files_that_cannot_be_used(tmp_path: Path, lines: list[Any], problem: st
 def test_torn_input_and_wrong_outputs(tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", LINES), tmp_path / "out.jsonl"
     extract_file(source, out, RuleExtractor())
-    with pytest.raises(UsageError, match=r"was extracted by rules 1, not by scripted"):
+    with pytest.raises(UsageError, match=r"was extracted by rules 2, not by scripted"):
         extract_file(source, out, Scripted(lambda _: Extracted("1", "Int", "")))
     with pytest.raises(UsageError, match="holds lines of another file"):
         extract_file(write(tmp_path / "other.jsonl", LINES[:1]), out, RuleExtractor())
     with pytest.raises(UsageError, match="written over itself"):
         extract_file(source, source, RuleExtractor())
+    with pytest.raises(UsageError, match=r"a file that ends in \.jsonl, got .*p\.json"):
+        extract_file(source, tmp_path / "p.json", RuleExtractor())
     source.write_text(source.read_text()[:-9])
     with pytest.raises(UsageError, match="line 5: not JSON, or torn"):
         extract_file(source, tmp_path / "new.jsonl", RuleExtractor())
+
+
+STRANGERS = {
+    "notes": b"milk\nbread\nno line end here",
+    "one line": b"no line end here",
+    "an object": b'{"mine": 1}',
+    "half an object": b'{"question": "How many ships? Of which',
+    "lines": b'{"mine": 1}\n{"mine": 2}\n{"mi',
+    "its lines, and another": json.dumps(LINES[2]).encode() + b'\n{"mine": 2',
+    "its first response": json.dumps(LINES[0]).encode(),
+    "its responses": "".join(json.dumps(line) + "\n" for line in LINES).encode(),
+    "a list": json.dumps(LINES, indent=1).encode(),
+    "a picture": b"\x89PNG\r\n\x1a\n\0\0",
+}
+
+
+@pytest.mark.parametrize("content", STRANGERS.values(), ids=STRANGERS)
+def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        extract_file(write(tmp_path / "in.jsonl", LINES), out, RuleExtractor())
+    assert caught.value.message.startswith(f"{out} ")
+    assert caught.value.hint == "name another file by --out"
+    assert out.read_bytes() == content
+
+
+def test_a_run_killed_at_any_byte_goes_on(tmp_path: Path) -> None:
+    odd = [{"prediction": "x", "question": "How many?", "response": "äöü 12"}, {"prediction": "x", "question": "?"}]
+    source, out = write(tmp_path / "in.jsonl", [*LINES, *odd]), tmp_path / "out.jsonl"
+    extract_file(source, out, RuleExtractor())
+    whole = out.read_bytes()
+    for kept in range(0, len(whole), 7):
+        out.write_bytes(whole[:kept])
+        extract_file(source, out, RuleExtractor())
+        assert out.read_bytes() == whole
+
+
+def test_an_edited_prediction_is_taken_over(tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.jsonl", LINES), tmp_path / "out.jsonl"
+    extract_file(source, out, RuleExtractor())
+    write(source, [*LINES[:2], {**LINES[2], "prediction": "4"}, *LINES[3:]])
+    report = extract_file(source, out, Scripted(lambda _: Extracted("", "", ""), name=RuleExtractor().name))
+    assert (report.kept, report.left_alone) == (4, 1)
+    assert [line["prediction"] for line in read(out)] == ["12", "Not answerable", "4", "12", "Fail to answer"]
+
+
+@pytest.mark.parametrize("workers", [0, -3])
+def test_none_at_once_is_none_at_all(tmp_path: Path, workers: int) -> None:
+    source = write(tmp_path / "in.jsonl", LINES)
+    problem = f"concurrency is how many responses are in flight, 1 or more, got {workers}"
+    with pytest.raises(UsageError, match=problem):
+        extract_file(source, tmp_path / "out.jsonl", RuleExtractor(), workers)
+    with pytest.raises(UsageError, match=problem):
+        agreement(source, RuleExtractor(), RuleExtractor(), workers)
+
+
+def test_lines_are_written_as_they_come(tmp_path: Path) -> None:
+    out, second_is_there = tmp_path / "out.jsonl", threading.Event()
+
+    def waits_for_the_second(call: int) -> Extracted:
+        if call == 1:
+            assert second_is_there.wait(10)
+        return Extracted(str(call), "Int", "model")
+
+    def look(done: int, total: int) -> None:
+        if done:
+            second_is_there.set()
+
+    lines = [{"question": "How many?", "response": f"{number} ships."} for number in range(2)]
+    extract_file(write(tmp_path / "in.jsonl", lines), out, Scripted(waits_for_the_second), workers=2, progress=look)
+    assert [line["response"] for line in read(out)] == ["0 ships.", "1 ships."]
 
 
 def test_an_extraction_can_be_extracted_anew(tmp_path: Path) -> None:
@@ -164,6 +239,7 @@ def test_an_extraction_can_be_extracted_anew(tmp_path: Path) -> None:
     report = extract_file(first, second, Scripted(lambda _: Extracted("7", "Int", "")))
     assert report.extracted == 3  # the empty response has a prediction by now
     assert [line["prediction"] for line in read(second)] == ["7", "7", "3", "7", "Fail to answer"]
+    assert extract_file(first, second, Scripted(lambda _: Extracted("8", "Int", ""))).kept == 3
 
 
 # --- agreement ---
@@ -200,6 +276,28 @@ def test_agreement_without_references_and_without_responses(tmp_path: Path) -> N
     assert "accuracy -" in told.to_text()
     with pytest.raises(UsageError, match="no line has a response"):
         agreement(write(tmp_path / "none.jsonl", LINES[2:3]), RuleExtractor(), RuleExtractor())
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ({"response": ["12"]}, r'line 2: response must be a string, got \["12"\]'),
+        ({"response": 12}, "line 2: response must be a string, got 12"),
+        ({"answer": "12", "answer_format": "Bool"}, "line 2: answer_format must be one of"),
+        ({"answer": {"a": 1}}, "line 2: answer must be a string, a number or a list"),
+    ],
+)
+def test_agreement_checks_every_line_before_it_asks(tmp_path: Path, line: dict[str, Any], problem: str) -> None:
+    extractor = Scripted(lambda _: Extracted("12", "Int", ""))
+    path = write(tmp_path / "in.jsonl", [LINES[0], {**LINES[0], **line}])
+    with pytest.raises(UsageError, match=problem):
+        agreement(path, extractor, extractor)
+    assert not extractor.asked
+
+
+def test_agreement_takes_a_null_answer_for_none(tmp_path: Path) -> None:
+    lines = [{**LINES[0], "answer": None}, {**LINES[1], "answer": None}]
+    assert agreement(write(tmp_path / "in.jsonl", lines), RuleExtractor(), RuleExtractor(), workers=2).scored == 1
 
 
 def test_cohen_kappa() -> None:

@@ -70,6 +70,8 @@ def test_real_lists_and_numbers_are_taken_as_well(tmp_path: Path) -> None:
 def test_evidence_pages_stay_as_they_are(tmp_path: Path) -> None:
     assert load(tmp_path, evidence_pages="[]").evidence_pages == ()
     assert load(tmp_path, evidence_pages="[900, 0, 2, 2]").evidence_pages == (900, 0, 2, 2)
+    assert load(tmp_path, evidence_pages="(3, 5)").evidence_pages == (3, 5)
+    assert load(tmp_path, evidence_pages="[3.0]").evidence_pages == (3,)
 
 
 def test_question_ids_are_stable_and_tell_equals_apart(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
         ("evidence_pages", ["2"], 'must hold whole page numbers, got ["2"]'),
         ("evidence_pages", [2.5, True], "must hold whole page numbers, got [2.5, true]"),
         ("evidence_sources", "[5]", "must hold strings, got [5]"),
-        ("evidence_sources", "x" * 99, f'must be a list such as [3, 5], got "{"x" * 59}...'),
+        ("evidence_sources", "x" * 99, f"must be a list such as ['Table', 'Chart'], got \"{'x' * 59}..."),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, field: str, value: Any, problem: str) -> None:
@@ -120,15 +122,20 @@ def test_a_wrong_value_is_named(tmp_path: Path, field: str, value: Any, problem:
     assert str(caught.value) == f"{tmp_path / 'gold.json'}, entry 1: {field} {problem}"
 
 
+WHOLE = "\n  the file is one whole JSON list of objects: write it again, or mend that place"
+TORN = "\n  each line is one whole JSON object: write this one again, or take it out"
+LIST = "\n  the file holds one JSON list: a file with a list ends in .json"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
         ("a.json", b"", "{path} is empty: expected at least one entry"),
         ("a.json", b"[]", "{path} is empty: expected at least one entry"),
         ("a.jsonl", b"\n \n", "{path} is empty: expected at least one entry"),
-        ("a.json", b'[{"doc_id": "a', "{path}: not JSON, or torn: Unterminated string starting at at line 1 column 13"),
-        ("a.jsonl", b'{}\n\n{"doc', "{path}, line 3: not JSON, or torn: Unterminated string starting at at line 1 column 2"),
-        ("a.jsonl", b"[]", "{path}, line 1: must be a JSON object, got []"),
+        ("a.json", b'[{"doc_id": "a', "{path}: not JSON, or torn: Unterminated string starting at line 1 column 13" + WHOLE),
+        ("a.jsonl", b'{}\n\n{"doc', "{path}, line 3: not JSON, or torn: Unterminated string starting at column 2" + TORN),
+        ("a.jsonl", b"[]", "{path}, line 1: must be a JSON object, got []" + LIST),
         ("a.json", b"{}", "{path} must hold a list of objects, got {{}}\n  a file with one object a line ends in .jsonl"),
         ("a.json", b"[7]", "{path}, entry 1: must be a JSON object, got 7"),
         ("a.json", b"\xff\xfe", "{path}, line 1: not UTF-8 text: invalid start byte\n  it looks like UTF-16: save it as UTF-8"),

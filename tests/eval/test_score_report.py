@@ -74,6 +74,7 @@ def test_coverage_names_what_is_missing_and_what_does_not_belong(tmp_path: Path)
     assert [item["outcome"] for item in data["items"]] == ["scored", "unscored"]
     text = score_text(scored)
     assert "coverage: 1 of 2 questions have a line\n  missing, counted as wrong: 1 (q2)\n" in text
+    assert "\n    q2  orchard.pdf  How many rows?\n" in text
     assert "a second line about a question, not counted: 1 (line 2)" in text
     assert "a line about no question of the gold file, not counted: 1 (line 3)" in text
 
@@ -99,7 +100,7 @@ def test_a_mean_over_nothing_is_a_dash(tmp_path: Path) -> None:
     rows = figures(score_text(report(tmp_path, LINE)))
     assert rows["accuracy"] == ("100.0", "1")
     assert rows["unanswerable"] == rows["cross-page"] == rows["strict, unanswerable"] == ("-", "0")
-    nothing = score_json(report(tmp_path, {**LINE, "question": "What?"}, gold=GOLD))
+    nothing = score_json(report(tmp_path, {**LINE, "prediction": None}, gold=GOLD))
     assert (nothing["accuracy"], nothing["f1"], nothing["strict"]["accuracy"]) == (None, None, None)
     assert (nothing["strict"]["coverage"], nothing["strict"]["failed"]) == (0.0, None)
 

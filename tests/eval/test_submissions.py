@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from docrag.errors import UsageError
+from docrag.eval.benchmarks import load_questions as load_any_questions
 from docrag.eval.benchmarks.mmlongbench import load as load_questions
 from docrag.eval.predictions import Prediction
 from docrag.eval.questions import Question
@@ -80,6 +81,7 @@ def test_no_prediction_anywhere_is_an_error(tmp_path: Path) -> None:
         (without(answer_format="Bool"), 'answer_format must be one of Str, Int, Float, List, None, got "Bool"'),
         (without(answer=None), "answer is null"),
         (without(evidence_pages="open('x')"), "evidence_pages must be a list such as [3, 5], got \"open('x')\""),
+        (without(evidence_sources="Chart"), "evidence_sources must be a list such as ['Table', 'Chart'], got \"Chart\""),
         (without(doc_id=5), "doc_id must be a string, got 5"),
     ],
 )
@@ -178,9 +180,35 @@ def test_a_question_that_stands_twice_in_the_gold_file_takes_two_lines(tmp_path:
     assert [line.question_id for line in submission.coverage.duplicates] == [twice[1].question_id]
 
 
-def test_nothing_that_fits_is_no_score_at_all(tmp_path: Path) -> None:
-    scores = score_predictions(load_items(write(tmp_path / "p.jsonl", without(question="What?")), gold(tmp_path)))
-    assert (scores.questions, scores.scored, scores.accuracy, scores.f1) == (2, 0, None, None)
+def test_nothing_that_fits_is_an_error_and_no_score(tmp_path: Path) -> None:
+    line = without(question="What?", doc_id="other.pdf", question_id="q9")
+    path = write(tmp_path / "p.jsonl", line, without(question="?"))
+    first, _ = questions = gold(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        load_items(path, questions)
+    assert str(caught.value) == (
+        f"{path}, line 1: neither this line nor any other is about a question of the gold file\n"
+        "  this line: question_id 'q9', doc_id 'other.pdf', question 'What?'\n"
+        f"  the first question: question_id '{first.question_id}', doc_id 'orchard.pdf', question 'Which apple is red?'\n"
+        "  a line is found by question_id, or by doc_id and question: name the questions that the predictions are about"
+    )
+
+
+@pytest.mark.parametrize("nulls", [{"answer": None}, {"answer": None, "answer_format": None}, {"answer_format": None}])
+def test_nulls_of_table_tools_are_what_they_were(tmp_path: Path, nulls: dict[str, Any]) -> None:
+    line = {**LINE, "answer": "Not answerable", "answer_format": "None", "prediction": "Not answerable", **nulls}
+    (item,) = load_items(write(tmp_path / "p.jsonl", line))
+    assert (item.answer, item.answer_format) == ("Not answerable", "None")
+
+
+def test_a_librarys_own_questions_are_gold_too(tmp_path: Path) -> None:
+    own = {"question": "Who signed?", "answer": "Okafor", "document": "lease.pdf"}
+    questions = load_any_questions(write(tmp_path / "own.jsonl", own, {"question": "When?", "answer": "2015"}))
+    for name in ("doc_id", "document"):
+        first = {name: "lease.pdf", "question": "Who signed?", "prediction": "okafor"}
+        items = load_items(write(tmp_path / "p.jsonl", first, {"question": "When?", "prediction": "2015"}), questions)
+        assert [one.score for one in score_predictions(items).items] == [1.0, 1.0]
+    assert load_any_questions(write(tmp_path / "gold.jsonl", LINE)) == load_questions(tmp_path / "gold.jsonl")
 
 
 @pytest.mark.parametrize(
