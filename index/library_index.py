@@ -170,14 +170,14 @@ class LibraryIndex(VisualLane):
         """
         if source.document is not None and not self.is_recorded(source.document):
             raise IndexFault(f"{source.name!r} can't lead to document {source.document[:12]}, which has no record yet")
-        before = self._names.get(source.name)
+        before = self._leads_to(source.name)
         self._put_name(source)
         if before != source.document:
             self._drop_if_nameless(before)
 
     def remove_source(self, name: str) -> None:
         """Forget a name; the document that it led to goes, if no other name leads there. No error where it is unknown."""
-        before = self._names.get(name)
+        before = self._leads_to(name)
         self._delete_name(name)
         self._drop_if_nameless(before)
 
@@ -229,8 +229,7 @@ class LibraryIndex(VisualLane):
 
     def _owe_visual(self, pages: Sequence[PageRef]) -> None:
         """Before pages are written anew, for they lose their visual vectors by that."""
-        for sha256 in {page.document.sha256 for page in pages}:
-            self.forget_visual(sha256)
+        self.forget_visual({page.document.sha256 for page in pages})
 
     def _drop_if_nameless(self, sha256: str | None) -> None:
         if sha256 is not None and not self.names_of(sha256) and self._has_record(sha256):

@@ -274,8 +274,8 @@ def _repair_visual(index: LibraryIndex, bad: Mapping[str, list[str]]) -> None:
     if index.visual is None or not {VISUAL, VISUAL_POOLED} <= index.store.lanes().keys():
         index.remove_visual()
         return
-    for sha256, points in bad.items():
-        index.forget_visual(sha256)
+    index.forget_visual(bad)
+    for points in bad.values():
         index.store.delete_payload_keys("pages", ["visual"], points)
 
 

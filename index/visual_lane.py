@@ -6,7 +6,7 @@ The lane is two named vectors of a page (`visual`, and `visual_pooled` for the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -193,12 +193,14 @@ class VisualLane(Catalogue):
         layouts = {page.id: page_layout(page.payload) for page in found}
         return {id_: layout for id_, layout in layouts.items() if layout is not None}
 
-    def forget_visual(self, sha256: str) -> None:
-        """Take back that a document's visual lane is complete; no error where it has no record."""
-        record = self._records.get(sha256)
-        if record is not None and record.visual:
-            self.store.update_points("documents", [Point(document_id(sha256), {"visual": ""})])
-            self._records[sha256] = replace(record, visual="")
+    def forget_visual(self, sha256s: Collection[str]) -> None:
+        """Take back that the visual lane of these documents is complete; no error where one has no record."""
+        self._have_at_hand(sha256s)
+        for sha256 in sha256s:
+            record = self._records.get(sha256)
+            if record is not None and record.visual:
+                self.store.update_points("documents", [Point(document_id(sha256), {"visual": ""})])
+                self._records[sha256] = replace(record, visual="")
 
     def _renew(self, document: DocumentRef) -> DocumentRecord:
         """Write a document's record from what stands in its pages' points now."""

@@ -343,3 +343,28 @@ def test_a_newer_schema_is_a_mismatch(tmp_path: Path, settings: IndexSettings) -
     LibraryIndex.create(location, replace(settings, schema_version=99)).close()
     with pytest.raises(IndexMismatch, match="has schema version 99, this docrag reads 1"):
         LibraryIndex.open(location)
+
+
+def test_who_only_writes_pages_reads_the_records_of_their_documents_alone(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the memory of each writer on a cluster would grow with the index."""
+    for number in range(3):
+        world.add(f"{number}.pdf")
+    document = world.document("a.pdf", 2)
+    writer = LibraryIndex(world.index.location, world.index.store, world.index.settings)
+    scroll, retrieve, asked = world.index.store.scroll, world.index.store.retrieve, list[str]()
+
+    def scrolled(collection: str, *arguments: Any, **named: Any) -> Any:
+        assert collection == "pages"
+        return scroll(collection, *arguments, **named)
+
+    def retrieved(collection: str, ids: Any, *arguments: Any, **named: Any) -> Any:
+        asked.extend(ids if collection == "documents" else ())
+        return retrieve(collection, ids, *arguments, **named)
+
+    monkeypatch.setattr(world.index.store, "scroll", scrolled)
+    monkeypatch.setattr(world.index.store, "retrieve", retrieved)
+    writer.write_pages([world.page(document, index) for index in range(2)])
+    writer.commit_document(document)
+    assert set(asked) == {document_id(document.sha256)}
+    monkeypatch.undo()
+    assert len(writer.documents()) == 4

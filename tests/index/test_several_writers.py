@@ -104,6 +104,7 @@ def test_a_lane_is_added_while_another_process_writes(location: str) -> None:
 
 def test_what_another_process_changed_is_seen_after_a_refresh(location: str) -> None:
     with LibraryIndex.open(location) as index, LibraryIndex.open(location) as other:
+        assert index.documents() == []
         document = World(other).add("a.pdf")
         add(other)
         look_at(other, document)
