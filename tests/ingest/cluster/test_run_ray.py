@@ -203,7 +203,8 @@ def test_ctrl_c_leaves_nothing_running_and_a_rerun_goes_on(library: Path, tmp_pa
     code = (
         "import sys, docrag\n"
         "from docrag.ingest.cluster.progress import json_lines\n"
-        f"docrag.open({index!r}, ocr='never', workers=1).ingest([{str(library)!r}], ray='', progress=json_lines(sys.stdout))\n"
+        "with json_lines(sys.stdout) as tell:\n"
+        f"    docrag.open({index!r}, ocr='never', workers=1).ingest([{str(library)!r}], ray='', progress=tell)\n"
     )
     session = tempfile.mkdtemp(prefix="ray")  # its sockets' names may have 107 letters
     environment = {**os.environ, "RAY_TMPDIR": session}
