@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 
@@ -97,3 +98,15 @@ def test_a_run_that_fails_tells_how_far_it_came(clock: list[float]) -> None:
     with pytest.raises(ValueError, match="broken"):
         run()
     assert json.loads(told.getvalue().splitlines()[-1])["progress"]["documents_done"] == 2
+
+
+@pytest.mark.parametrize("error", [AssertionError("Every raylet is dead"), RuntimeError("no answer"), ValueError("no address")])
+def test_what_ray_does_not_tell_of_its_memory_ends_no_run(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = importlib.import_module("docrag.ingest.cluster.watch")
+
+    def refuse(address: str) -> None:
+        raise error
+
+    monkeypatch.setattr(watch.ray, "get_runtime_context", lambda: type("Context", (), {"gcs_address": ""}))
+    monkeypatch.setattr(watch, "get_state_from_address", refuse)
+    assert watch.store_bytes() == 0
