@@ -108,7 +108,10 @@ def _add_ingest(commands: Any) -> None:
         "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster: auto, host:port, or none to start one here"
     )
     parser.add_argument(
-        "--progress", choices=("bar", "json"), default="bar", help="a bar, or a JSON object a second, on stderr (default: bar)"
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="on stderr: a bar (where that is no terminal, lines), or a JSON object a second (default: bar)",
     )
     _add_visual(parser, "embed page images too, by this late-interaction model: a hub id or a folder; none: leave that lane")
     parser.add_argument("--pooling", choices=get_args(Pooling), help="how visual vectors are pooled for the first stage")

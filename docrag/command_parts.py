@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from docrag.ingest.cluster.progress import ClusterProgress, json_lines
@@ -37,50 +39,126 @@ def password(arguments: argparse.Namespace) -> str | None:
 
 
 _DONE = {"read": "read", "look": "looked at"}
+LINE_EVERY_S = 10.0
+_MIB = 2**20
+Show = Callable[[Progress], None]
 
 
 @contextmanager
-def ingest_progress(kind: str) -> Generator[Callable[[Progress], None]]:
-    """What an ingest tells on stderr while it runs: a bar, or JSON lines."""
+def ingest_progress(kind: str) -> Generator[Show]:
+    """What an ingest tells on stderr while it runs: a bar, a line now and then where that is no terminal, or JSON lines."""
     if kind == "json":
-        yield json_lines(sys.stderr)
+        with json_lines(sys.stderr) as write:
+            yield write
         return
-    with _ingest_bar() as show:
+    last: list[Progress] = []
+    with _ingest_bar() if sys.stderr.isatty() else _ingest_lines() as show:
+
+        def tell(progress: Progress) -> None:
+            last[:] = [progress]
+            show(progress)
+
+        yield tell
+    for progress in last:
+        if isinstance(progress, ClusterProgress):
+            sys.stderr.write(f"Ray's object stores held {progress.store_peak_bytes / _MIB:.1f} MiB at most\n")
+
+
+@contextmanager
+def _ingest_bar() -> Generator[Show]:
+    """A bar with the time left, and below it what was done at which pace; for the visual lane the bar starts anew."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    bar, below, told = Bar(BarColumn(24), TextColumn("{task.description}")), Text("looking for files"), _Told()
+    task = bar.add_task("", total=None)
+
+    def show(progress: Progress) -> None:
+        percent = f"{100 * progress.done / progress.total:.0f} %" if progress.total else ""
+        beside = ", ".join(filter(None, (percent, told.left(progress), _stores(progress))))
+        bar.update(task, description=beside, total=progress.total or None, completed=progress.done)
+        below.plain = "\n".join(told.lines(progress))
+
+    with Live(Group(bar, below), console=Console(stderr=True), transient=True):
         yield show
 
 
 @contextmanager
-def _ingest_bar() -> Generator[Callable[[Progress], None]]:
-    """Documents, pages, pages/s, time left; for the visual lane it starts anew."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def _ingest_lines() -> Generator[Show]:
+    """A line every ten seconds: for logs, and for `ray job submit`, which shows one."""
+    told, last = _Told(), [time.monotonic()]
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {"read": bar.add_task("looking for files", total=None)}
+    def show(progress: Progress) -> None:
+        left = told.left(progress)
+        if time.monotonic() - last[0] < LINE_EVERY_S:
+            return
+        last[0] = time.monotonic()
+        sys.stderr.write("; ".join(filter(None, (*told.lines(progress), left, _stores(progress)))) + "\n")
+        sys.stderr.flush()
 
-        def show(progress: Progress) -> None:
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task("", total=None)
-            task = tasks[progress.stage]
-            told = _told(progress, bar.tasks[task].elapsed or 0.0)
-            bar.update(task, description=told, total=progress.total or None, completed=progress.done)
-
-        yield show
+    yield show
 
 
-def _told(progress: Progress, elapsed_s: float) -> str:
-    rate = f"{progress.pages_done / elapsed_s:.1f} pages/s" if elapsed_s > 1 else ""
-    told = (
-        f"{progress.documents_done}/{progress.documents_total} documents, {progress.pages_done} pages {_DONE[progress.stage]}"
-    )
-    told += f" by {progress.encoder} {rate}" if progress.encoder else f" {rate}"
-    if isinstance(progress, ClusterProgress):
-        stages = ", ".join(f"{stage.name} {stage.pages_per_second:.1f}" for stage in progress.stages)
-        told += f" ({stages}" + (f"; most wait for {progress.slowest}" if progress.slowest else "") + ")"
-        told += f", {progress.failures} failures" if progress.failures else ""
-    return told
+class _Told:
+    """Progress in words: the pace of a run on this machine is reckoned here, that of a cluster's stages comes along."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, tuple[float, Progress]] = {}
+
+    def left(self, progress: Progress) -> str:
+        """As in "0:12:34 left"; "" where it can't be told."""
+        if isinstance(progress, ClusterProgress):
+            seconds = progress.seconds_left
+        else:
+            elapsed_s, first = self._since(progress)
+            done = progress.done - first.done
+            seconds = (progress.total - progress.done) * elapsed_s / done if done > 0 else None
+        return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+
+    def lines(self, progress: Progress) -> list[str]:
+        """Each fits into 80 columns, also where there are millions of pages."""
+        documents = f"{progress.documents_done}/{progress.documents_total} documents"
+        if isinstance(progress, ClusterProgress):
+            return [f"{documents}, {_pages(progress)}" + _failures(progress.failures), _stages(progress)]
+        elapsed_s, first = self._since(progress)
+        pages = f"{progress.pages_done} pages {_DONE[progress.stage]}" + (progress.encoder and f" by {progress.encoder}")
+        pace = f", {(progress.pages_done - first.pages_done) / elapsed_s:.1f} pages/s" if elapsed_s > 1 else ""
+        return [f"{documents}, {pages}{pace}"]
+
+    def _since(self, progress: Progress) -> tuple[float, Progress]:
+        """The seconds since the stage was first told of, and what it had done then."""
+        begin, first = self._began.setdefault(progress.stage, (time.monotonic(), progress))
+        return time.monotonic() - begin, first
+
+
+def _pages(progress: ClusterProgress) -> str:
+    if progress.stage == "look":
+        return f"{progress.done:.0f} of {progress.total} pages looked at by {progress.encoder}"
+    return f"{progress.done:.0f} of about {progress.total} pages" if progress.total else "no pages yet"
+
+
+def _failures(number: int) -> str:
+    return f", {number} failure{'s' * (number > 1)}" if number else ""
+
+
+def _stages(progress: ClusterProgress) -> str:
+    paces = ", ".join(f"{stage.name} {_pace(stage.pages_per_second)}" for stage in progress.stages)
+    waiting = {stage.name: stage.waiting for stage in progress.stages}.get(progress.slowest)
+    return f"{paces} pages/s" + (f"; {waiting} wait for {progress.slowest}" if waiting else "")
+
+
+def _pace(pages_per_second: float) -> str:
+    return f"{pages_per_second:.0f}" if pages_per_second >= 100 else f"{pages_per_second:.1f}"
+
+
+def _stores(progress: Progress) -> str:
+    """What Ray holds in memory between the stages."""
+    if not isinstance(progress, ClusterProgress):
+        return ""
+    return f"stores {progress.store_bytes / _MIB:.0f} MiB (most {progress.store_peak_bytes / _MIB:.0f})"
 
 
 @contextmanager

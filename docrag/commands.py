@@ -18,7 +18,8 @@ from docrag.ingest.sources import STDIN, read_names
 def run(arguments: argparse.Namespace) -> int:
     """Run the parsed command, print its result, and return the exit code."""
     result, text, exit_code = COMMANDS[arguments.command](arguments)
-    sys.stdout.write((output.to_json_text(result) if arguments.json else output.printable(text)) + "\n")
+    sys.stdout.writelines(output.json_pieces(result) if arguments.json else [output.printable(text)])
+    sys.stdout.write("\n")
     sys.stdout.flush()
     return exit_code
 
@@ -165,8 +166,9 @@ def _demo(arguments: argparse.Namespace) -> Result:
     from docrag.demo.flow import run_demo
 
     done = run_demo(Path(arguments.out), _to_stderr if arguments.json else _to_stdout)
+    ingest = output.report_json(done.ingest)
     result = {
-        "ingest": output.report_json(done.ingest),
+        "ingest": {**ingest, "failures": list(ingest["failures"])},
         "answers": [{"question": question.question, **output.answer_json(answer)} for question, answer in done.answers],
         "eval": done.summary.to_json(),
         "report": str(done.report),

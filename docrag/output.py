@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from docrag.demo.flow import DemoResult
@@ -19,11 +20,27 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _PAGES_NAMED = 10
+_FAILURES_NAMED = 100
 
 
 def to_json_text(result: Mapping[str, Any]) -> str:
     """One JSON object on one line, with the version of its form; in ASCII, for names need not be UTF-8."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, **result})
+    return "".join(json_pieces(result))
+
+
+def json_pieces(result: Mapping[str, Any]) -> Iterator[str]:
+    """The same in pieces. An iterator becomes a list, item by item: a report may name a million failures."""
+    yield json.dumps({"schema_version": SCHEMA_VERSION})[:-1]
+    for key, value in result.items():
+        yield f", {json.dumps(key)}: "
+        if not isinstance(value, Iterator):
+            yield json.dumps(value)
+            continue
+        yield "["
+        for number, item in enumerate(cast("Iterator[Any]", value)):
+            yield (", " if number else "") + json.dumps(item)
+        yield "]"
+    yield "}"
 
 
 def printable(text: str) -> str:
@@ -32,7 +49,8 @@ def printable(text: str) -> str:
 
 
 def report_json(report: IngestReport) -> dict[str, Any]:
-    return {**report.to_json(), "failures": [failure_json(failure) for failure in report.failures]}
+    """Its failures are an iterator, for `json_pieces`."""
+    return {**replace(report, failures=()).to_json(), "failures": map(failure_json, report.failures)}
 
 
 def failure_json(failure: Failure) -> dict[str, Any]:
@@ -144,7 +162,9 @@ def report_text(report: IngestReport) -> str:
         lines.append(f"{report.visual} pages looked at by {report.encoder}")
     if report.unread:
         lines.append(f"unread pages: {report.unread} (OCR was off, or Tesseract is missing: apt-get install tesseract-ocr)")
-    return "\n".join([*lines, *(failure_text(failure) for failure in report.failures)])
+    lines += [failure_text(failure) for failure in report.failures[:_FAILURES_NAMED]]
+    more = len(report.failures) - _FAILURES_NAMED
+    return "\n".join([*lines, *([f"and {more} more failed: --json names them all"] if more > 0 else [])])
 
 
 def failure_text(failure: Failure) -> str:

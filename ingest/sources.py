@@ -9,6 +9,7 @@ import contextlib
 import glob
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -138,7 +139,8 @@ def _download(url: str, path: Path) -> None:
 
 
 def source_failure(name: str, message: str, hint: str = "", *, error: str = "SourceMissing", retriable: bool = True) -> Failure:
-    return Failure(name, "source", error, message, hint, retriable=retriable)
+    # A list may name a million files that are not there, for the same reason all of them.
+    return Failure(name, "source", sys.intern(error), sys.intern(message), hint, retriable=retriable)
 
 
 def _find(name: str) -> Iterator[SourceFile | Failure]:

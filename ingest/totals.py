@@ -17,7 +17,8 @@ class Progress:
     """How far an ingest is: first pages are read, then, where the index has a visual lane, they are looked at.
 
     `done` of `total` is what the time left is best told from: bytes while reading, for the pages to come are not yet counted,
-    pages while looking. `encoder` says what embeds the page images, and where.
+    pages while looking; on a cluster pages for both. `encoder` says what embeds the page images, and where. `pages_total` is
+    how many pages the stage is for: while reading an estimate, from the bytes of those that were read; 0 while none was.
     """
 
     stage: Stage
@@ -27,6 +28,7 @@ class Progress:
     done: float
     total: int
     encoder: str = ""
+    pages_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Totals:
     bytes_total: int
     ocr: int = 0
     _pages_read: int = 0
+    _bytes_read: float = 0.0
     _bytes_done: float = 0.0
     _failures: list[Failure] = field(default_factory=list[Failure])
     _documents: list[_Document] = field(default_factory=list[_Document])
@@ -100,6 +103,7 @@ class Totals:
     def read(self, pages: int, share: float, size: int) -> None:
         """Note that `pages` pages, this share of a document of `size` bytes, were read."""
         self._pages_read += pages
+        self._bytes_read += share * size
         self._bytes_done += share * size
 
     def finish(self, record: DocumentRecord, fresh: Collection[int], name: str) -> None:
@@ -126,9 +130,10 @@ class Totals:
     def progress(self) -> Progress:
         done = len(self._documents) + len(self._failures)
         if self._visual_total:
-            looked = self._visual_done
-            return Progress("look", done, self.documents_total, looked, looked, self._visual_total, self._encoder)
-        return Progress("read", done, self.documents_total, self._pages_read, self._bytes_done, self.bytes_total)
+            looked, total = self._visual_done, self._visual_total
+            return Progress("look", done, self.documents_total, looked, looked, total, self._encoder, total)
+        of_bytes = (self._bytes_done, self.bytes_total)
+        return Progress("read", done, self.documents_total, self._pages_read, *of_bytes, pages_total=self._pages_expected())
 
     def report(self, seconds: float) -> IngestReport:
         pages = [document.tally() for document in self._documents]
@@ -144,6 +149,10 @@ class Totals:
             failures=(*self._failures, *of_pages),
             seconds=seconds,
         )
+
+    def _pages_expected(self) -> int:
+        waiting = max(0.0, self.bytes_total - self._bytes_done)
+        return self._pages_read + round(waiting * self._pages_read / self._bytes_read) if self._bytes_read else 0
 
     def _add(self, record: DocumentRecord, document: _Document) -> _Document:
         document.update(record)

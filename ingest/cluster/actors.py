@@ -161,7 +161,7 @@ class IndexDatasink(Datasink):
             return sum(write(block) for block in blocks)
 
     def get_name(self) -> str:
-        return "Pages"  # Ray puts "Write" before it
+        return "Pages"  # for Ray's statistics; its dashboard shows "Write"
 
 
 class LookDatasink(Datasink):

@@ -410,12 +410,23 @@ def test_verify_finds_a_damaged_record_and_repair_takes_it_away(run: Any, own_in
 # -- the program itself -------------------------------------------------------------------------------------------------------
 
 
+def test_of_many_failures_the_text_names_some_and_the_json_all(tmp_path: Path) -> None:
+    names = "\n".join(str(tmp_path / f"gone {number}.pdf") for number in range(1_000)).encode()
+    told = cli("ingest", "-", "--index", tmp_path / "index", stdin=names)
+    lines = told.stdout.decode().splitlines()
+    assert sum(line.startswith("failed: ") for line in lines) == 100
+    assert lines[-1] == "and 900 more failed: --json names them all"
+    told = cli("ingest", "-", "--index", tmp_path / "index", "--json", stdin=names)
+    assert told.stdout.count(b"\n") == 1
+    assert [failure["document"] for failure in json.loads(told.stdout)["failures"]] == names.decode().split("\n")
+
+
 def test_names_of_any_bytes_in_and_out(tmp_path: Path) -> None:
     pdf = hostile.text_pdf(tmp_path / "a", ["one page"]).rename(tmp_path / ODD)
     index = tmp_path / "index"
     told = cli("ingest", "-", "--index", index, "--ocr", "never", "--json", stdin=os.fsencode(pdf) + b"\0")
     assert (told.returncode, json.loads(told.stdout)["documents"]["ok"]) == (0, 1)
-    assert told.stderr.decode().strip() == ""  # the bar goes away, and there is no terminal here
+    assert all(" documents, " in line for line in told.stderr.decode().splitlines())  # no bar: there is no terminal here
     told = cli("list", "--index", index, "--json", env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"})
     assert json.loads(told.stdout)["documents"][0]["document"] == ODD
     told = cli("list", "--index", index)

@@ -25,6 +25,7 @@ import pytest
 import ray
 import yaml
 from botocore.validate import validate_parameters
+from ray.autoscaler._private.aws.config import SECURITY_GROUP_TEMPLATE
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli as ray_cli
 
@@ -37,6 +38,7 @@ DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 KUBERAY = ROOT / "deploy" / "kuberay"
 GUIDE = ROOT / "docs" / "cluster.md"
 MANIFESTS = (ROOT / "deploy" / "qdrant.yaml", *sorted(KUBERAY.glob("*.yaml")))
+TOKEN_SERVERS = {"169.254.170.23/32": 80, "169.254.169.252/32": 988}  # EKS Pod Identity's, GKE's
 FOLDERS = ("docrag", "ingest", "index", "pipelines", "eval")
 CLUSTER_FIELDS = {
     *("rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec", "workerGroupSpecs"),
@@ -305,7 +307,51 @@ def test_policies_select_the_pods_and_leave_the_machines_credentials_out() -> No
     for name, spec in policies.items():
         assert spec["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == name.removesuffix("-head")
         blocks = [to["ipBlock"] for rule in spec.get("egress", []) for to in rule.get("to", []) if "ipBlock" in to]
-        assert all("169.254.0.0/16" in block["except"] for block in blocks)
+        assert all("169.254.0.0/16" in block["except"] for block in blocks if block["cidr"] not in TOKEN_SERVERS)
+
+
+def test_pods_reach_what_gives_them_the_tokens_of_their_own_role() -> None:
+    """On EKS and GKE it answers at an address of the link, beside the machine's own credentials."""
+    (policy,) = (found["spec"] for found in objects("NetworkPolicy") if found["metadata"]["name"] == "docrag")
+    reached = {
+        to["ipBlock"]["cidr"]: port["port"]
+        for rule in policy["egress"]
+        for to in rule["to"]
+        if "ipBlock" in to
+        for port in rule["ports"]
+    }
+    assert reached == {"0.0.0.0/0": 443, **TOKEN_SERVERS}
+
+
+def test_a_job_whose_documents_failed_does_not_start_its_machines_again() -> None:
+    (job,) = objects("RayJob")
+    assert job["spec"]["backoffLimit"] == 0
+
+
+def test_the_guide_lets_rays_machines_in_to_qdrant() -> None:
+    group = SECURITY_GROUP_TEMPLATE.format(launcher()["cluster_name"])
+    commands = guide_commands()
+    assert any(f"Values={group} " in command for command in commands)
+    (allowed,) = (command for command in commands if "authorize-security-group-ingress" in command)
+    assert "--protocol tcp --port 6333 --source-group" in allowed
+
+
+def test_the_guide_says_where_ray_runs_without_an_address() -> None:
+    assert "nothing: that of `RAY_ADDRESS` (a job has it), else a Ray of its own" in GUIDE.read_text()
+    assert all("--progress json" in command for command in docrag_commands() if "--ray auto" in command)
+
+
+def test_ci_runs_all_tests_of_the_served_index_on_a_real_server() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "qdrant.yml").read_text())
+    command = workflow["jobs"]["served-index"]["steps"][-1]["run"]
+    on_stores = re.compile(r"\b(SERVER|KINDS)\b|def test_\w+\((.*, )?world\b")
+    files = {
+        f"tests/index/{path.name}"
+        for path in (ROOT / "tests" / "index").glob("test_*.py")
+        if on_stores.search(path.read_text())
+    }
+    assert files
+    assert files <= set(command.split())
 
 
 def test_what_must_last_is_not_on_spot_machines() -> None:

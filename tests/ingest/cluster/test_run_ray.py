@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -131,7 +132,27 @@ def test_a_changed_file_takes_its_name_along_in_the_same_processes(server: Qdran
         assert index.documents() == []
 
 
-def test_the_visual_lane(library: Path, colqwen: Path, server: QdrantStandIn, tmp_path: Path) -> None:
+@pytest.fixture
+def operators() -> Iterator[list[list[str]]]:
+    """The names under which Ray's dashboard shows the steps of each data set that is run."""
+    from ray.data import DataContext
+    from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+    names: list[list[str]] = []
+
+    class Listen(ExecutionCallback):
+        def before_execution_starts(self, executor: Any) -> None:
+            names.append([operator.name for operator in executor._topology])
+
+    context: Any = DataContext.get_current()
+    context.custom_execution_callback_classes.append(Listen)
+    yield names
+    context.custom_execution_callback_classes.remove(Listen)
+
+
+def test_the_visual_lane(
+    library: Path, colqwen: Path, server: QdrantStandIn, tmp_path: Path, operators: list[list[str]]
+) -> None:
     """The model is loaded on workers alone; the vectors are those of a run on this machine."""
     names = [str(library / "good 4.pdf"), str(library / "broken.pdf")]
     settings: dict[str, Any] = {"ocr": "never", "visual": str(colqwen), "workers": 2, "precision": "float32"}
@@ -146,8 +167,11 @@ def test_the_visual_lane(library: Path, colqwen: Path, server: QdrantStandIn, tm
                 assert far.ingest(names, ray="").visual == 0
         assert compare(str(tmp_path / "here"), location, COSINE) == []
         check_verified(location)
+    shown = [re.findall(r"\w+Pages|\w+Files|Write", " ".join(names)) for names in operators]
+    assert shown == 2 * [["OpenFiles", "ReadPages", "EncodePages", "Write"], ["DrawPages", "LookPages", "Write"]]
     last = told[-1]
     assert isinstance(last, ClusterProgress)
+    assert last.seconds_left == 0
     assert (last.stage, last.pages_done, last.total) == ("look", wanted.visual, wanted.visual)
     assert [(stage.name, stage.waiting) for stage in last.stages] == [("draw", 0), ("look", 0), ("store", 0)]
 
@@ -214,7 +238,8 @@ def test_ctrl_c_leaves_nothing_running_and_a_rerun_goes_on(library: Path, tmp_pa
     code = (
         "import sys, docrag\n"
         "from docrag.ingest.cluster.progress import json_lines\n"
-        f"docrag.open({index!r}, ocr='never', workers=1).ingest([{str(library)!r}], ray='', progress=json_lines(sys.stdout))\n"
+        "with json_lines(sys.stdout) as tell:\n"
+        f"    docrag.open({index!r}, ocr='never', workers=1).ingest([{str(library)!r}], ray='', progress=tell)\n"
     )
     session = tempfile.mkdtemp(prefix="ray")  # its sockets' names may have 107 letters
     environment = {**os.environ, "RAY_TMPDIR": session}

@@ -14,13 +14,11 @@ import pytest
 from docrag.config import Config
 from docrag.errors import EnvironmentFault
 from docrag.index.library_index import LibraryIndex
-from docrag.ingest.cluster.progress import Pace
 from docrag.ingest.cluster.registrar import Registrar
 from docrag.ingest.cluster.shape import look_shape, text_shape
 from docrag.ingest.cluster.stages import EncodePages, Job, OpenFiles, ReadPages
 from docrag.ingest.ledger import IngestOptions
 from docrag.ingest.sources import find_sources
-from docrag.ingest.totals import Counts, Progress
 from docrag.testing import HashEncoder
 from docrag.types import IngestReport
 from tests.ingest import hostile
@@ -130,23 +128,6 @@ def test_encoders_of_images_hold_the_gpus() -> None:
     assert look_shape(64, 8, "cpu", 1.0).gpus == 0
     with pytest.raises(EnvironmentFault, match="asks for 1 GPUs, and the Ray cluster has 0"):
         look_shape(64, 0, "cuda", 1.0)
-
-
-def test_progress_tells_the_pace_and_what_waits_for_what() -> None:
-    pace = Pace(begin=100.0)
-    pace.note(Counts(Progress("read", 0, 4, 0, 0.0, 1_000), {}, 0), 100.0)
-    passed = {"open": 90, "read": 60, "encode": 20, "write": 10}
-    now = pace.note(Counts(Progress("read", 1, 4, 60, 250.0, 1_000), passed, 3), 110.0)
-    assert [(stage.name, stage.pages_per_second, stage.waiting) for stage in now.stages] == [
-        ("open", 9.0, 0),
-        ("read", 6.0, 30),
-        ("encode", 2.0, 40),
-        ("write", 1.0, 10),
-    ]
-    assert (now.slowest, now.failures, now.seconds, now.seconds_left) == ("encode", 3, 10.0, 30.0)
-    looking = pace.note(Counts(Progress("look", 4, 4, 0, 0, 90), passed, 3), 111.0)
-    assert [(stage.name, stage.waiting) for stage in looking.stages] == [("draw", 90), ("look", 0), ("store", 0)]
-    assert looking.seconds_left is None
 
 
 def test_gpus_for_an_encoder_is_a_setting() -> None:
