@@ -30,7 +30,7 @@ def compare(a: RunRecord, b: RunRecord) -> Comparison:
     if not common:
         raise UsageError(
             f"the runs {a.name} and {b.name} have no question in common",
-            "compare runs over the same data, with the same --limit",
+            "compare runs over the same data, with the same --limit; of needles, over the same library, with the same --count",
         )
     ours, theirs = (judge(common, run.predictions).cases for run in (a, b))
     measures = _measures(ours, theirs)

@@ -9,6 +9,7 @@ them, so that a difference between two lengths is one of length.
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import re
 from collections import Counter
@@ -113,11 +114,17 @@ def draw_tasks(pages: Sequence[HayPage], plan: NeedlePlan) -> tuple[NeedleTask, 
         for sought in (depths, [None] * plan.negatives)
         for cloze, order, depth in zip(clozes, orders, sought, strict=False)
     ]
-    ids = question_ids([(pages[cloze.place].item.name, cloze.question) for cloze, *_ in drawn])
+    ids = question_ids([(pages[task[0].place].item.name, _asked(pages, *task)) for task in drawn])
     return tuple(
         NeedleTask(_question(id_, pages[cloze.place], cloze, length, depth), length, depth, haystack, _pages_of(pages, cloze))
         for id_, (cloze, length, depth, haystack) in zip(ids, drawn, strict=True)
     )
+
+
+def _asked(pages: Sequence[HayPage], cloze: Cloze, length: int, depth: float | None, haystack: Sequence[int]) -> str:
+    """All that an answer depends on: two runs are compared by question_id, and only equal haystacks are the same question."""
+    hay = [pages[place].item.content.page.point_id for place in haystack]
+    return json.dumps([cloze.question, length, depth, hay])
 
 
 def _pages_of(pages: Sequence[HayPage], cloze: Cloze) -> int:

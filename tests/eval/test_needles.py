@@ -138,6 +138,27 @@ def test_a_longer_haystack_goes_on_from_the_shorter_one() -> None:
         assert set(task.pages) < set(long[question].pages)
 
 
+def test_only_the_same_haystack_is_the_same_question() -> None:
+    """Runs are compared by question_id: another length, depth or page beside the needle makes another question of it."""
+    plans = (
+        PLAN,
+        NeedlePlan((3000, 1000), 20),
+        NeedlePlan((1000, 2000), 20),
+        NeedlePlan((1000,), 13),
+        NeedlePlan((1000,), 20, 1),
+    )
+    drawn = [(pages, plan) for plan in plans for pages in (library(), library(50))]
+    asked: dict[str, set[tuple[object, ...]]] = {}
+    for pages, plan in drawn:
+        for task in draw_tasks(pages, plan):
+            hay = tuple(pages[place].item.content.page.point_id for place in task.pages)
+            asked.setdefault(task.question.question_id, set()).add((task.question, task.length, task.depth, hay))
+    assert all(len(same) == 1 for same in asked.values())
+    ids = [{task.question.question_id for task in draw_tasks(library(), plan)} for plan in plans]
+    assert ids[0] == ids[1]
+    assert len(ids[0] & ids[2]) == 30  # those of 1,000 tokens
+
+
 def test_pages_without_text_are_in_no_haystack() -> None:
     pages = [*library(30), *(hay_page("", number, "scan.pdf") for number in range(30))]
     assert all(place < 30 for task in draw_tasks(pages, NeedlePlan((1000,), 10)) for place in task.pages)
