@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from docrag.client import Library
 from docrag.errors import UnknownDocument, UsageError
@@ -17,6 +20,7 @@ from docrag.eval.questions import Question
 from docrag.eval.retrieval import DocumentPage, Scope
 from docrag.eval.run import RunConfig, RunOptions, run_benchmark
 from docrag.eval.summary import Summary
+from docrag.index.library_index import LibraryIndex
 from docrag.index.payload import utf8
 from docrag.pipelines.answering import Answering
 from docrag.pipelines.assemble import REDUCED_SIDE_PX
@@ -76,12 +80,21 @@ def evaluate(
             form=benchmark.form(questions),
             prompts_sha256=None if reader in ("", "quote") else PROMPTS_SHA256,
             image_rule=rule.image.name if rule.image else "",
+            library=library_record(library.index),
             index=_absolute(library.location),
             data=str(data.absolute()),
         )
         places = {doc_id: benchmark.document_path(data, doc_id) for doc_id in _documents(questions)}
         asked = _Asked(library, answering, options.scope, rule, places)
         return run_benchmark(questions, asked.predict, run_dir, config, how)
+
+
+def library_record(index: LibraryIndex) -> dict[str, Any]:
+    """What tells this library from one with other documents, names or pages unread; not where its index lies."""
+    documents = [
+        (record.document.sha256, index.names_of(record.document.sha256), record.unread_pages) for record in index.documents()
+    ]
+    return {"documents": len(documents), "sha256": hashlib.sha256(json.dumps(documents).encode()).hexdigest()}
 
 
 def page_rule(rule: TokenRule | None) -> TokenRule:

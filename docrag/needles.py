@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from docrag.benchmark import choose_concurrency
+from docrag.benchmark import choose_concurrency, library_record
 from docrag.client import Library
 from docrag.config import Config
 from docrag.errors import ContextTooLarge
@@ -82,6 +82,7 @@ def _config(library: Library, config: Config, needles: Mapping[str, Any]) -> Run
         fingerprints={lane.lane: {**lane.compared(), "precision": lane.precision} for lane in library.index.settings.lanes},
         benchmark="needles",
         prompts_sha256=PROMPTS_SHA256 if ":" in config.reader else None,
+        library=library_record(library.index),
         index=location if "://" in location else str(Path(location).absolute()),
     )
 

@@ -46,8 +46,14 @@ def _sentence(run: Run) -> str:
 
 
 def _version(run: Run) -> str:
-    commit = run.record.config.get("git_commit")
-    version = f"docrag {run.record.config.get('docrag', '')}"
+    config = run.record.config
+    version, commit, later = f"docrag {config.get('docrag', '')}", config.get("git_commit"), config.get("later_git_commits", [])
     if not isinstance(commit, str):
         return version
-    return f"{version}, commit {commit[:10]}" + (" with changes" if commit.endswith("-dirty") else "")
+    return ", then ".join([f"{version}, commit {_commit(commit)}", *map(_commit, later)])
+
+
+def _commit(commit: str | None) -> str:
+    if commit is None:
+        return "an installed package"
+    return commit[:10] + (" with changes" if commit.endswith("-dirty") else "")

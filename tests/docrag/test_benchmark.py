@@ -108,6 +108,21 @@ def test_a_run_is_taken_up_only_when_told_and_only_with_its_settings(library: Li
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == 4
 
 
+def test_a_run_goes_on_with_the_same_documents_only_wherever_they_lie(data: Path, tmp_path: Path) -> None:
+    def go_on(index: Path, *more: Path) -> None:
+        with docrag.open(index, ocr="never", workers=1) as library:
+            library.encoder = HashEncoder()  # type: ignore[assignment]
+            if more:
+                library.ingest(more)
+            evaluate(library, data, tmp_path / "run", BenchmarkOptions(limit=2, resume=True))
+
+    go_on(tmp_path / "library", data / "documents" / "boats.pdf")
+    (tmp_path / "library").rename(tmp_path / "moved")
+    go_on(tmp_path / "moved")
+    with pytest.raises(UsageError, match=r"library\.documents was 1 and is now 2; library\.sha256 was"):
+        go_on(tmp_path / "moved", data / "documents" / "trains.pdf")
+
+
 def test_documents_are_found_by_name_where_the_data_lies_elsewhere(library: Library, data: Path, tmp_path: Path) -> None:
     samples = tmp_path / "samples.json"
     samples.write_text((data / "samples.json").read_text())

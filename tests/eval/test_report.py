@@ -169,6 +169,11 @@ def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
     assert {"published", "by-pages_needed", "recall-at-k", "tradeoff"} <= plain.charts.keys()
 
 
+def test_a_run_of_several_commits_names_them(tmp_path: Path) -> None:
+    run = fruit_run(tmp_path / "run", later_git_commits=["fedcba9876543210fedc-dirty", None])
+    assert "commit 0123456789, then fedcba9876 with changes, then an installed package." in Elements(report_of(run).html).words
+
+
 def test_two_runs_on_different_questions_compare_what_both_have(tmp_path: Path) -> None:
     first = fruit_run(tmp_path / "first")
     second = write_run(tmp_path / "second", fruit_questions()[2:], fruit_predictions()[2:], scope="document", extra="here")
