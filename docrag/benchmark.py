@@ -152,6 +152,7 @@ class _Asked:
         self._scope: Scope = scope
         self._rule = rule
         self._turn = answering.shelf.turn if answering else threading.RLock()
+        self._missing: dict[str, str] = {}  # doc_id to why it can't be asked
         self._found = {doc_id: self._document(doc_id, place) for doc_id, place in places.items()}
         self._names = {sha256: doc_id for doc_id, sha256 in self._found.items() if sha256}
 
@@ -159,7 +160,8 @@ class _Asked:
         with self._turn:
             searched = self._search(question)
         if searched is None:
-            return Prediction.failed(question.question_id)
+            why = self._missing.get(question.doc_id, f"the document {question.doc_id!r} has no record")
+            return Prediction.failed(question.question_id, why=why)
         ranking = searched.ranking
         answer = self._answering.ask(ranking.question, searched.documents, ranking) if self._answering else None
         found = Prediction(
@@ -201,8 +203,8 @@ class _Asked:
         for name in ([str(place.absolute())] if place else []) + [doc_id]:
             try:
                 return self._library.index.resolve_documents([name])[0]
-            except UnknownDocument:
-                continue
+            except UnknownDocument as error:
+                self._missing[doc_id] = error.message
         return None
 
     def _rank(self, question: Question, documents: Sequence[str]) -> Ranking:

@@ -65,7 +65,7 @@ class Analysis:
     """Everything that is told of one run; every mean runs over the run's questions, answered or not.
 
     `counts` tells apart what the means can't: questions, documents, scored, answered, refused, failed and unscored (no answer
-    was asked for, or not yet).
+    was asked for, or not yet). `failures` has why questions failed and how many did so, the most frequent reason first.
     `headline` has accuracy, f1, answerable, unanswerable, balanced (the mean of the two), single_page, cross_page,
     strict_accuracy and strict_answerable (over what was attempted), abstention_precision (of the refusals, the share that was
     right), abstention_recall (of the unanswerable questions, the share refused), wrongly_refused (of the answerable ones) and
@@ -83,6 +83,7 @@ class Analysis:
     """
 
     counts: Mapping[str, int]
+    failures: Mapping[str, int]
     headline: Mapping[str, Figure]
     breakdowns: tuple[Breakdown, ...]
     retrieval: Mapping[str, Mapping[str, Figure]]

@@ -69,9 +69,9 @@ class Prediction:
         return self.outcome == "failed" and self.document_pages is None and not self.ranked_library
 
     @classmethod
-    def failed(cls, question_id: str, milliseconds: float = 0.0) -> Prediction:
+    def failed(cls, question_id: str, milliseconds: float = 0.0, why: str = "") -> Prediction:
         """For a question whose document could not be ingested: it counts, as wrong."""
-        return cls(question_id, FAIL_TO_ANSWER, "failed", 0.0, None, (), (), (), milliseconds)
+        return cls(question_id, FAIL_TO_ANSWER, "failed", 0.0, None, (), (), (), milliseconds, why=why)
 
     def to_json(self, question: Question) -> dict[str, Any]:
         """A line of predictions.jsonl: the question with its reference under `answer`, and what was predicted."""

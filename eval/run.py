@@ -36,7 +36,8 @@ _NOT_COMPARED = {
     *(_COMMIT, _LATER_COMMITS, "index", "data", "concurrency"),
     *(f"settings.{name}" for name in ("workers", "reader_cache", "reader_timeout_s", "reader_retries")),
 }
-_NO_SCORES = {"spending", "usage", "cost", "config"}  # of the summary: times, and what a cache may have saved
+# Of the summary: times, what a cache may have saved, and what errors say, in which an address or a time may stand.
+_NO_SCORES = {"failures", "spending", "usage", "cost", "config"}
 # What a process that was killed at its very start may have left: that is still an empty folder.
 _BEGUN = {_LOCK, f"{CONFIG}.tmp"}
 

@@ -55,6 +55,7 @@ class Summary:
             "retrieval": self.retrieval.to_json(),
             **library,
             "counts": dict(analysis.counts),
+            "failures": dict(analysis.failures),
             "balanced": analysis.headline["balanced"].to_json(),
             "strict": {name: analysis.headline[f"strict_{name}"].to_json() for name in ("accuracy", "answerable")},
             "abstention": {name: analysis.headline[key].to_json() for name, key in _ABSTENTION.items()},

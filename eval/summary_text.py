@@ -32,6 +32,8 @@ _EVIDENCE = {
     "answer_given_none": "accuracy where none was",
 }
 _TRADEOFF_POINTS = 5
+_REASONS_TOLD = 3
+_LONGEST_REASON = 200  # characters; an error may tell a page
 
 
 def summary_text(analysis: Analysis, settings: Iterable[tuple[str, Any]]) -> str:
@@ -39,6 +41,7 @@ def summary_text(analysis: Analysis, settings: Iterable[tuple[str, Any]]) -> str
     blocks = [
         "# Results",
         f"{_told(analysis.counts)} Figures are in percent; intervals are of 95 %, by bootstrap over documents.",
+        *filter(None, [failures_text(analysis)]),
         *(_figures("answers", _named(analysis.headline, _HEADLINE)) if analysis.breakdowns else ()),
         *_retrieval(analysis.retrieval),
         *_figures("pages in the context", _named(analysis.evidence, _EVIDENCE)),
@@ -69,6 +72,24 @@ def comparison_text(found: Comparison, names: tuple[str, str]) -> str:
         else "The settings are the same.",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def failures_text(analysis: Analysis) -> str:
+    """How many questions failed, and why: the most frequent reasons. "" where none did."""
+    if not analysis.failures:
+        return ""
+    counts = analysis.counts
+    told = [f"{count:,}: {_short(why)}" for why, count in list(analysis.failures.items())[:_REASONS_TOLD]]
+    more = len(analysis.failures) - len(told)
+    others = [f"{more:,} other reasons" if more > 1 else "another reason"] if more else []
+    return (
+        f"{counts['failed']:,} of {counts['questions']:,} questions failed, and count as wrong. {'; '.join([*told, *others])}."
+    )
+
+
+def _short(why: str) -> str:
+    line = " ".join(why.split()).rstrip(".")
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]} ..."
 
 
 def _gain(gain: Figure) -> str:

@@ -74,6 +74,7 @@ def test_every_question_is_asked_and_the_missing_document_counts_as_wrong(librar
     assert [prediction.outcome == "failed" for prediction in predictions] == [False, False, False, True]
     assert [prediction.ranked_pages[:1] for prediction in predictions[:2]] == [(2,), (2,)]
     assert [prediction.document_pages for prediction in predictions] == [3, 2, 2, None]
+    assert predictions[3].why.startswith(f"'{data}/documents/broken.pdf' could not be ingested: ")
     assert summary.scores.answerable.questions == 3
     assert summary.retrieval.mean("recall@1") == pytest.approx(2 / 3)
     config: Any = summary.config
@@ -217,6 +218,7 @@ def test_questions_of_ones_own_may_name_no_document(library: Library, data: Path
     assert over_all.ranked_library[0][0].endswith("trains.pdf")
     assert (inside.ranked_pages[0], inside.ranked_library, inside.answer) == (2, None, "31")
     assert (nowhere.outcome, nowhere.has_no_document) == ("failed", True)
+    assert nowhere.why == "no document is called 'nowhere.pdf'"
     before = (tmp_path / "run" / "predictions.jsonl").read_bytes()
     evaluate(library, path, tmp_path / "run", BenchmarkOptions(resume=True), benchmark=get_benchmark("questions"))
     assert (tmp_path / "run" / "predictions.jsonl").read_bytes() == before

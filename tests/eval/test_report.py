@@ -163,6 +163,7 @@ def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
     assert "12 questions about 2 documents. Answered by quote; pages searched for each question in its own document." in words
     assert "commit 0123456789" in words
     assert "Strict: docrag's own" in words
+    assert "1 of 12 questions failed, and count as wrong. 1: the reply can't be read." in words
     assert "None of them may be set beside this run as it is: 12 of 1,082 questions" in words
     assert "This report has no page pictures: nobody drew them." in words
     assert plain.summary.startswith("#")
