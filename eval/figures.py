@@ -12,7 +12,7 @@ class Figure:
     """A mean or ratio over `questions` questions about `documents` documents.
 
     `value` is a fraction from 0 to 1 (a gain: from -1 to 1), None where there is nothing to average. `low` and `high` bound
-    its 95 % interval, None where there are too few documents for one.
+    its 95 % interval, None where there are too few documents for one, or all agree in what it would be made of.
     """
 
     value: float | None

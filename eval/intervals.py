@@ -4,7 +4,8 @@ The draws give the standard error, Student's t with documents - 1 degrees of fre
 the draws are too narrow: by sqrt((n - 1) / n), and for want of t (Hesterberg, "What teachers should know about the bootstrap",
 The American Statistician 69, 2015, section 3.2). For a fraction the interval is made on the logit scale, as survey statistics
 do (Korn and Graubard, "Analysis of Health Surveys", 1999, section 3.2.2): it stays inside 0..1, and holds near the ends.
-A few documents make it wide, as they should: with two it spans almost everything.
+A few documents make it wide, as they should: with two it spans almost everything. Where all documents agree, the draws have no
+spread: a fraction then gets the interval of as many trials, and a gain has none, for nothing tells how others would differ.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class Spread:
     documents: Columns
 
     @property
+    def varies(self) -> NDArray[np.bool_]:
+        """Whether the documents differ in it at all; they don't where fewer than two count."""
+        return self.error > _NO_SPREAD
+
+    @property
     def reach(self) -> Columns:
         """Half the width of the interval on the statistic's own scale; NaN where fewer than two documents count."""
         return self.error * special.stdtrit(np.where(self.documents > 1, self.documents - 1, np.nan), 1 - _TAIL)
@@ -77,6 +83,10 @@ class Resampling:
         """Of a difference of two such statistics, from -1 to 1."""
         return _interval(*gain_bounds(self.spread(rows, statistic)))
 
+    def varies(self, rows: Columns, statistic: Statistic) -> bool:
+        """Whether documents differ in a statistic."""
+        return bool(self.spread(rows, statistic).varies)
+
     def spread(self, rows: Columns, statistic: Statistic) -> Spread:
         """Of one statistic, or of many at once: `rows` [n, m, ...], and `statistic` maps [draws, m, ...] to [draws, ...]."""
         if len(rows) != len(self._places):
@@ -94,7 +104,7 @@ class Resampling:
 def fraction_bounds(spread: Spread) -> tuple[Columns, Columns, Columns]:
     """Estimates and the bounds of their intervals inside 0 to 1; NaN bounds where there is none."""
     estimate = np.clip(spread.estimate, 0.0, 1.0)
-    varies = (spread.error > _NO_SPREAD) & (estimate > _NO_SPREAD) & (estimate < 1 - _NO_SPREAD)
+    varies = spread.varies & (estimate > _NO_SPREAD) & (estimate < 1 - _NO_SPREAD)
     inner = np.where(varies, estimate, 0.5)
     centre, reach = special.logit(inner), spread.reach / (inner * (1 - inner))
     low, high = _clopper_pearson(estimate, spread.documents)
@@ -106,8 +116,8 @@ def fraction_bounds(spread: Spread) -> tuple[Columns, Columns, Columns]:
 
 
 def gain_bounds(spread: Spread) -> tuple[Columns, Columns, Columns]:
-    """Estimates and the bounds of their intervals inside -1 to 1; NaN bounds where there is none."""
-    reach = spread.reach
+    """Estimates and the bounds of their intervals inside -1 to 1; NaN bounds where there is none, as without any spread."""
+    reach = np.where(spread.varies, spread.reach, np.nan)
     return spread.estimate, np.maximum(-1.0, spread.estimate - reach), np.minimum(1.0, spread.estimate + reach)
 
 
@@ -119,7 +129,7 @@ def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval 
 def paired_interval(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Interval | None:
     """Of the mean of `a[i] - b[i]`: a gain of `a` over `b` on the same questions where the whole interval is above 0.
 
-    None where there are fewer than two documents. Raises ValueError where the lengths differ.
+    None where there are fewer than two documents, or all of them gain the same. Raises ValueError where the lengths differ.
     """
     if len(a) != len(b):
         raise ValueError(f"paired values come in pairs, got {len(a)} and {len(b)}")

@@ -19,7 +19,8 @@ def comparison_section(first: Run, second: Run, found: Comparison, key: str, dra
         drawings = (Drawing(chart.title, draw(chart, key)),)
     lead = (
         f"{first.name} minus {second.name} on the {found.common} questions that both have, question by question. In percentage "
-        "points; a difference whose interval holds 0 may be chance."
+        "points; a difference whose interval holds 0 may be chance, and so may one without an interval, which has too few "
+        "documents for one, or all of them changed by the same."
     )
     settings = [[Cell(name), Cell(shown_value(a)), Cell(shown_value(b))] for name, (a, b) in found.settings.items()]
     differing = table(["what differs in the settings", first.name, second.name], settings)

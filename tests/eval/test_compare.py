@@ -41,10 +41,10 @@ def test_gains_are_paired() -> None:
     a, b = run("rr?", pages=(3, 5)), run("r--", pages=(1, 3, 5))
     found = compare(a, b)
     assert (found.common, found.only_a, found.only_b) == (18, 0, 0)
-    # Every document changes by the same: there is nothing to be uncertain of.
-    assert bounds(found.gains["answerable"]) == pytest.approx((0.5, 0.5, 0.5))
-    assert bounds(found.gains["unanswerable"]) == pytest.approx((-1, -1, -1))
-    assert bounds(found.gains["balanced"]) == pytest.approx((-0.25, -0.25, -0.25))
+    # Every document changes by the same: nothing tells how others would.
+    assert bounds(found.gains["answerable"]) == (pytest.approx(0.5), None, None)
+    assert bounds(found.gains["unanswerable"]) == (pytest.approx(-1), None, None)
+    assert bounds(found.gains["balanced"]) == (pytest.approx(-0.25), None, None)
     assert found.gains["accuracy"].value == pytest.approx(0)
     assert found.gains["strict_accuracy"].value == pytest.approx(0)
     assert (found.a["f1"].value, found.b["f1"].value) == pytest.approx((2 * (2 / 3) / (1 + 2 / 3), 2 / 3))
@@ -73,9 +73,23 @@ def test_a_gain_is_surer_than_what_it_is_of() -> None:
     assert gain.high - gain.low < alone.high - alone.low
 
 
+def test_the_mean_of_two_is_no_surer_than_either() -> None:
+    """All unanswerable questions are refused: of how many others that holds is not known, whatever the answerable ones say."""
+    base = {one.question_id: NO if one.answer == NO or one.question_id[0] in "024" else "red" for one in QUESTIONS}
+    more = {**base, **{f"{doc}a": "red" for doc in (0, 2)}}
+    a, b = (record(QUESTIONS, [prediction(*one) for one in said.items()]) for said in (more, base))
+    headline, gains = analyse(a).headline, compare(a, b).gains
+    assert headline["unanswerable"].value == 1
+    assert headline["answerable"].low is not None
+    assert bounds(headline["balanced"]) == (pytest.approx(5 / 6), None, None)
+    assert gains["answerable"].low is not None
+    assert bounds(gains["balanced"]) == (pytest.approx(1 / 12), None, None)
+
+
 def test_a_run_gains_nothing_over_itself_and_loses_what_the_other_gains() -> None:
     a, b = run("r-?"), run("-r-")
-    assert {bounds(gain) for gain in compare(a, a).gains.values()} == {(0.0, 0.0, 0.0)}
+    assert {bounds(gain) for gain in compare(a, a).gains.values()} == {(0.0, None, None)}
+    assert "0.0 to" not in comparison_text(compare(a, a), ("a", "a"))
     assert (compare(a, a).better, compare(a, a).worse) == ((), ())
     there, back = compare(a, b), compare(b, a)
     assert (there.better, there.worse) == (back.worse, back.better)
