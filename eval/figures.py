@@ -101,6 +101,8 @@ class Analysis:
 class Comparison:
     """Run a beside run b on the `common` questions, for which both have a prediction; `only_a` and `only_b` are left out.
 
+    `unasked_b` are those of `only_a` that b has as well but has not come to, and the other way round. `other_references` counts
+    the common questions whose answer, format or evidence pages the runs have otherwise: both are scored by a's.
     `gains` are a minus b, with a paired interval; `a` and `b` are the same figures of each: accuracy, strict_accuracy,
     answerable, unanswerable, balanced and f1, where both answered; recall@1, @3, @5 and @10 in the document, where both ranked
     pages; in_context_all, where both kept what was read. `better` and `worse` are the question_ids on which a has the higher or
@@ -111,6 +113,9 @@ class Comparison:
     common: int
     only_a: int
     only_b: int
+    unasked_a: int
+    unasked_b: int
+    other_references: int
     a: Mapping[str, Figure]
     b: Mapping[str, Figure]
     gains: Mapping[str, Figure]

@@ -9,6 +9,7 @@ from docrag.eval.report.charts import Chart, gains_chart
 from docrag.eval.report.runs import Run
 from docrag.eval.report.view import Cell, Drawing, Section, Table, figure_cell, gain_cell, shown_value, table
 from docrag.eval.report.words import measure_name
+from docrag.eval.summary_text import other_references_text
 
 
 def comparison_section(first: Run, second: Run, found: Comparison, key: str, draw: Callable[[Chart, str], str]) -> Section:
@@ -45,10 +46,16 @@ def _measured(first: Run, second: Run, found: Comparison) -> Table:
 
 def _notes(first: Run, second: Run, found: Comparison) -> list[str]:
     notes: list[str] = []
-    if found.only_a or found.only_b:
-        others = f"{found.only_a} are only in {first.name}, {found.only_b} only in {second.name}"
-        compared = f"Compared here are the {found.common} that both have; the headline above is each run's own."
+    compared = f"Compared here are the {found.common} that both have; the headline above is each run's own."
+    only_a, only_b = found.only_a - found.unasked_b, found.only_b - found.unasked_a
+    if only_a or only_b:
+        others = f"{only_a} are only in {first.name}, {only_b} only in {second.name}"
         notes.append(f"These runs have different questions: {others}. {compared}")
+    for run, unasked in ((first, found.unasked_a), (second, found.unasked_b)):
+        if unasked:
+            notes.append(f"{run.name} has not come to {unasked} of the questions yet. {compared}")
+    if found.other_references:
+        notes.append(other_references_text(found, (first.name, second.name)))
     if "accuracy" in found.gains:  # both were answered
         equal = found.common - len(found.better) - len(found.worse)
         higher = f"{first.name} has the higher official score on {len(found.better)} questions"

@@ -87,5 +87,5 @@ def compose(runs: Sequence[Run], rows: Sequence[QuestionRow], pictures: Pictures
 
 def _summary(runs: Sequence[Run], comparisons: Sequence[tuple[Run, Comparison]]) -> str:
     """Markdown: each run, then what the first has more than the others."""
-    told = [summary_text(run.analysis, flatten(run.record.config)) for run in runs]
+    told = [summary_text(run.analysis, flatten(run.record.config), run.name if len(runs) > 1 else "") for run in runs]
     return "\n".join([*told, *(comparison_text(found, (runs[0].name, other.name)) for other, found in comparisons)])

@@ -105,6 +105,7 @@ def test_runs_over_other_questions_compare_what_they_share() -> None:
     found = compare(a, other)
     assert (found.common, found.only_a, found.only_b) == (9, 9, 1)
     assert (found.gains["accuracy"].questions, found.gains["accuracy"].documents) == (9, 3)
+    assert (found.unasked_a, found.unasked_b) == (0, 0)
     text = comparison_text(found, ("new", "old"))
     assert "9 questions in common: 3 better, 3 worse in new. Left out: 9 of new, 1 of old." in text
 
@@ -114,7 +115,21 @@ def test_what_a_run_has_not_come_to_is_not_compared() -> None:
     begun = replace(b, predictions=dict(list(b.predictions.items())[:6]))
     found = compare(a, begun)
     assert (found.common, found.only_a, found.only_b) == (6, 12, 0)
+    assert (found.unasked_a, found.unasked_b) == (0, 12)
     assert found.gains["accuracy"].value == 0
+
+
+def test_other_references_of_the_same_questions_are_told() -> None:
+    a = run("rrr")
+    edits = ({"answer": "green"}, {"answer_format": "List"}, {"evidence_pages": (3,)}, {"evidence_pages": (5, 3)})
+    edited = [replace(one, **edit) for one, edit in zip(a.questions, edits, strict=False)]
+    found = compare(a, replace(a, questions=(*edited, *a.questions[4:])))
+    assert found.other_references == 3  # the same pages in another order are the same
+    assert (
+        "3 of these questions have another answer, format or evidence pages in old than in new, by which both are scored here."
+        in comparison_text(found, ("new", "old"))
+    )
+    assert compare(a, a).other_references == 0
 
 
 def test_runs_without_a_common_question_are_an_error() -> None:

@@ -184,11 +184,28 @@ def test_two_runs_on_different_questions_compare_what_both_have(tmp_path: Path) 
     assert "extra" in words
 
 
+def test_an_unfinished_run_has_no_different_questions_and_other_references_are_told(tmp_path: Path) -> None:
+    edited = [replace(fruit_questions()[0], answer="green"), *fruit_questions()[1:]]
+    second = write_run(tmp_path / "second", edited, fruit_predictions()[:5])
+    words = Elements(report_of(fruit_run(tmp_path / "first"), second).html).words
+    assert "different questions" not in words
+    assert "second has not come to 7 of the questions yet. Compared here are the 5 that both have" in words
+    assert "One of these questions has another answer, format or evidence pages in second than in first" in words
+
+
 def test_runs_without_a_common_question_are_refused(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", fruit_questions()[:2], fruit_predictions()[:2])
     second = write_run(tmp_path / "second", fruit_questions()[2:], fruit_predictions()[2:])
     with pytest.raises(UsageError, match="no question in common"):
         report_of(first, second)
+
+
+def test_a_summary_of_several_runs_says_which_is_which_whatever_they_are_called(tmp_path: Path) -> None:
+    summary = report_of(fruit_run(tmp_path / "a|b\n# c"), fruit_run(tmp_path / "second")).summary
+    heads = [line for line in summary.splitlines() if line.startswith("# ")]
+    name = "a\\|b # c"
+    assert heads == [f"# Results of {name}", "# Results of second", f"# {name} against second"]
+    assert f"| % | {name} | second | gain |" in summary
 
 
 def test_of_three_runs_the_others_are_compared_with_the_first(tmp_path: Path) -> None:
