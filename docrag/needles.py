@@ -18,9 +18,9 @@ from docrag.benchmark import choose_concurrency, library_record
 from docrag.client import Library
 from docrag.config import Config
 from docrag.errors import ContextTooLarge
-from docrag.eval.needle_result import TRACE, NeedleResult, needle_result, to_trace
+from docrag.eval.needle_result import NeedleResult, needle_result, to_trace
 from docrag.eval.needles import HayPage, NeedlePlan, NeedleTask, draw_tasks
-from docrag.eval.predictions import Prediction
+from docrag.eval.predictions import NEEDLE, Prediction
 from docrag.eval.questions import Question
 from docrag.eval.record import read_run
 from docrag.eval.run import RunConfig, RunOptions, run_benchmark
@@ -210,6 +210,6 @@ def _prediction(question: Question, task: NeedleTask, items: Sequence[Evidence],
         context_tokens=answer.context.tokens,
         budget_tokens=answer.context.budget,
         rounds=len(trace.get("rounds", ())),
-        trace={**trace, TRACE: to_trace(task, [(item.name, item.content.page.page_number) for item in items])},
+        trace={**trace, NEEDLE: to_trace(task, [(item.name, item.content.page.page_number) for item in items])},
         response=response,
     )

@@ -16,6 +16,8 @@ from docrag.eval.retrieval import DocumentPage
 from docrag.eval.scoring import FAIL_TO_ANSWER
 from docrag.types import NOT_ANSWERABLE, Citation, Outcome
 
+NEEDLE = "needle"  # the key in a trace under which the haystack stands that the reader was handed
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -67,6 +69,15 @@ class Prediction:
     def has_no_document(self) -> bool:
         """Whether it failed because its document is not in the library: asking again would not help."""
         return self.outcome == "failed" and self.document_pages is None and not self.ranked_library
+
+    @property
+    def was_searched(self) -> bool:
+        return bool(self.ranked_pages or self.ranked_library)
+
+    @property
+    def was_handed_pages(self) -> bool:
+        """Whether the reader was given its pages without any search, also where it could not take them."""
+        return not self.was_searched and (NEEDLE in self.trace or bool(self.read_pages))
 
     @classmethod
     def failed(cls, question_id: str, milliseconds: float = 0.0, why: str = "") -> Prediction:

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from docrag.errors import UsageError
+from docrag.eval.analysis import analyse
 from docrag.eval.needle_result import needle_result, to_trace
 from docrag.eval.needles import DEPTHS, HayPage, NeedlePlan, NeedleTask, draw_tasks, find_clozes
 from docrag.eval.predictions import Prediction
@@ -230,6 +232,16 @@ def test_an_unfinished_run_counts_what_is_there() -> None:
     assert (result.questions, result.answered, len(result.rows)) == (60, 1, 1)
     assert result.rows[0].refused.value is None
     assert "1 of 60 questions" in result.to_text()
+
+
+def test_a_run_of_needles_finds_nothing_for_nothing_was_searched() -> None:
+    """Whatever it has come to and whatever failed: zeros would be invented."""
+    tasks = draw_tasks(library(), PLAN)
+    right = answered(tasks[0], tasks[0].question.answer)
+    for predictions in ([replace(right, read_pages=(1,))], [answered(task, "Fail to answer") for task in tasks]):
+        analysis = analyse(record(tasks, predictions))
+        assert {figure.value for figure in analysis.retrieval["document"].values()} == {None}
+        assert (analysis.recall_at_k["document"].x, analysis.recall_at_tokens) == ((), None)
 
 
 def test_a_run_of_another_kind_is_refused() -> None:
