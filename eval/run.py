@@ -160,6 +160,7 @@ def _record(questions: Sequence[Question], config: RunConfig, how: RunOptions) -
         "image_rule": config.image_rule,
         "scope": config.scope,
         "retrieval_only": config.retrieval_only,
+        "extracted_by": "",  # the answers are scored as the reader gave them, without the benchmark's stage of extraction
         _LIBRARY: dict(config.library),
         "index": config.index,
         "data": config.data,

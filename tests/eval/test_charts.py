@@ -48,7 +48,9 @@ def by_type(*rows: tuple[str, Figure]) -> Breakdown:
 
 
 def published(system: str, accuracy: float, *reasons: str) -> Beside:
-    row = PublishedSystem(system, None, accuracy, None, None, "a paper", "retrieval", "unknown", None, True, "a note")
+    row = PublishedSystem(
+        system, None, accuracy, None, None, "a paper", "retrieval", "official three-stage", None, True, "a note"
+    )
     return Beside(row, reasons)
 
 

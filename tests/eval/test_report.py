@@ -164,6 +164,7 @@ def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
     assert "commit 0123456789" in words
     assert "Strict: docrag's own" in words
     assert "1 of 12 questions failed, and count as wrong. 1: the reply can't be read." in words
+    assert "quote; answers as given, not extracted" in words
     assert "None of them may be set beside this run as it is: 12 of 1,082 questions" in words
     assert "This report has no page pictures: nobody drew them." in words
     assert plain.summary.startswith("#")
@@ -231,6 +232,18 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
         "run is not finished: 5 of 12 questions are asked. The others count as wrong here."
         in Elements(report_of(run).html).words
     )
+
+
+def test_a_run_whose_answers_were_extracted_says_by_what(tmp_path: Path) -> None:
+    def told(name: str, **more: str) -> str:
+        config = json.loads((fruit_run(tmp_path / name, settings={"reader": "openai:m"}) / "config.json").read_text())
+        (tmp_path / name / "config.json").write_text(json.dumps({**config, "questions": 1082, **more}))
+        return Elements(report_of(tmp_path / name).html).words
+
+    given, extracted = told("given"), told("extracted", extracted_by="openai:gpt-4o prompt 0123")
+    assert "No no three-stage extraction: the answers are scored as the reader gave them" in given
+    assert "three-stage extraction" not in extracted
+    assert "openai:m; answers extracted by openai:gpt-4o prompt 0123" in extracted
 
 
 def test_other_benchmarks_are_not_set_beside_published_systems(tmp_path: Path) -> None:
