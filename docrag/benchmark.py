@@ -50,6 +50,10 @@ class BenchmarkOptions:
     password: str | None = None
     concurrency: int = 0
 
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"a limit is how many questions are asked, 1 or more, got {self.limit}")
+
 
 def evaluate(
     library: Library,
