@@ -171,12 +171,22 @@ def test_pages_without_text_are_in_no_haystack() -> None:
     [
         (NeedlePlan((1000,), 99), "the library has needles for 60 questions, 99 are wanted"),
         (NeedlePlan((99,), 5), "a page of 100 tokens is no needle among 99"),
+        (
+            NeedlePlan((3000, 199), 5),
+            "needle among 199: no other page has room beside it\n  ask for --lengths of 200 tokens or",
+        ),
         (NeedlePlan((50_000,), 5), "tokens for a haystack of 50,000"),
     ],
 )
 def test_what_a_library_has_too_little_for_is_told(plan: NeedlePlan, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         draw_tasks(library(), plan)
+
+
+def test_a_needle_alone_is_none() -> None:
+    assert {len(task.pages) for task in draw_tasks(library(), NeedlePlan((200,), 5))} == {2}
+    with pytest.raises(UsageError, match="no other page to hide a needle's beside"):
+        draw_tasks(library(1), NeedlePlan((100,), 1))
 
 
 @pytest.mark.parametrize(("lengths", "count"), [((), 1), ((0,), 1), ((1000,), 0), ((1000, 1000), 1)])
