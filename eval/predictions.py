@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from docrag.errors import UsageError
 from docrag.eval.entries import Entry
@@ -54,6 +54,16 @@ class Prediction:
     response: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("question_id", "why", "response"):
+            check_kind(name, getattr(self, name), str)
+        check_kind("answer", self.answer, str, type(None))
+        check_kind("document_pages", self.document_pages, int, type(None))
+        for name in ("confidence", "milliseconds"):
+            check_kind(name, getattr(self, name), int, float)
+        for page in (*self.ranked_pages, *self.read_pages):
+            check_kind("a page", page, int)
+        if self.outcome is not None and self.outcome not in get_args(Outcome):
+            raise ValueError(f"outcome is one of {', '.join(get_args(Outcome))}, got {self.outcome!r}")
         if self.answer is None and self.outcome not in (None, "failed"):
             raise ValueError(f"outcome {self.outcome!r} does not go without an answer")
         if self.answer is not None and (self.outcome == "not_answerable") != (self.answer == NOT_ANSWERABLE):
@@ -107,6 +117,13 @@ class Prediction:
             "trace": dict(self.trace),
             "response": self.response,
         }
+
+
+def check_kind(name: str, value: object, *kinds: type) -> None:
+    """Raises ValueError where `value` is of none of these kinds; lines of JSON may hold anything."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise ValueError(f"{name} is {wanted}, got {value!r}")
 
 
 def read_predictions(path: Path) -> tuple[Prediction, ...]:
@@ -169,8 +186,10 @@ def to_prediction(entry: Entry) -> Prediction:
             trace=dict(fields.get("trace", {})),
             response=fields.get("response", ""),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise UsageError(f"{entry.where}: no prediction of a docrag run: {error!r}") from None
+    except ValueError as error:
+        raise UsageError(f"{entry.where}: no prediction of a docrag run: {error}") from None
 
 
 def _citation(data: Mapping[str, Any]) -> Citation:
