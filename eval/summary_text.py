@@ -27,6 +27,7 @@ _EVIDENCE = {
     "in_context_any": "at least one was",
     "read_precision": "of the pages read, evidence",
     "read_recall": "of the evidence pages, read",
+    "read_f1": "F1 of the two",
     "answer_given_all": "accuracy where all were read",
     "answer_given_some": "accuracy where some were",
     "answer_given_none": "accuracy where none was",

@@ -35,6 +35,8 @@ HEADLINE = (
             ("answerable", "On answerable questions", "0 % for a system that refuses everything"),
             ("unanswerable", "On unanswerable (UNA)", "100 % for a system that refuses everything"),
             ("balanced", "Mean of these two", "50 % for a system that refuses everything"),
+            ("single_page", "On one page", "questions whose evidence is on a single page"),
+            ("cross_page", "On several pages", "the other answerable questions"),
         ),
     ),
     (
@@ -45,6 +47,7 @@ HEADLINE = (
                 "Strict accuracy",
                 "the official rules without their holes; not for setting beside published figures",
             ),
+            ("strict_answerable", "Strict, answerable", "the same on answerable questions"),
         ),
     ),
     (
@@ -174,6 +177,9 @@ def _metric_table(metrics: Mapping[str, Figure], title: str) -> Table:
 EVIDENCE = (
     ("in_context_all", "All evidence pages were in the context", "of the answerable questions"),
     ("in_context_any", "At least one was", "of the answerable questions"),
+    ("read_precision", "Of the pages read, evidence", "precision, a question"),
+    ("read_recall", "Of the evidence pages, read", "recall, a question"),
+    ("read_f1", "F1 of the two", "a question"),
     ("answer_given_all", "Accuracy where all of them were", ""),
     ("answer_given_some", "Accuracy where some of them were", ""),
     ("answer_given_none", "Accuracy where none was", "right answers here rest on luck, or on other pages"),

@@ -17,6 +17,7 @@ from docrag.eval.report.pictures import Picture, Pictures, pages_to_draw
 from docrag.eval.report.rows import LONGEST_TEXT, QuestionRow, question_rows
 from docrag.eval.report.runs import open_runs
 from docrag.eval.report.script import Styles, content_hash, script_json, security_policy
+from docrag.eval.report.sections import EVIDENCE, HEADLINE
 from docrag.eval.report.view import Highlight, LargePage, Opening
 from docrag.types import NOT_ANSWERABLE
 from tests.report_runs import HOSTILE, cited, fruit_predictions, fruit_questions, fruit_run, question, said, write_run
@@ -169,6 +170,16 @@ def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
     assert "This report has no page pictures: nobody drew them." in words
     assert plain.summary.startswith("#")
     assert {"published", "by-pages_needed", "recall-at-k", "tradeoff"} <= plain.charts.keys()
+
+
+def test_the_page_has_every_headline_figure_and_every_figure_of_the_pages_read(plain: Report, tmp_path: Path) -> None:
+    run = open_runs([read_run(fruit_run(tmp_path / "fruit"))])[0]
+    words = Elements(plain.html).words
+    assert {key for _, known in HEADLINE for key, _, _ in known} == set(run.analysis.headline)
+    assert {key for key, _, _ in EVIDENCE} == set(run.analysis.evidence)
+    for name in ("On one page", "On several pages", "Strict, answerable", "Of the pages read, evidence", "F1 of the two"):
+        assert name in words
+    assert "| F1 of the two |" in plain.summary
 
 
 def test_a_run_of_several_commits_names_them(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def test_the_folder_holds_what_the_summary_says(tmp_path: Path) -> None:
     assert (config["settings"], config["fingerprints"]) == (CONFIG.settings, CONFIG.fingerprints)
     low, high = data["intervals"]["accuracy"]
     assert 0 <= low < data["accuracy"] < high <= 1
-    assert set(data["intervals"]) == {"accuracy", "f1", "answerable", "unanswerable", *(f"recall@{k}" for k in (1, 3, 5, 10))}
+    figures = {"accuracy", "f1", "answerable", "single_page", "cross_page", "unanswerable"}
+    assert set(data["intervals"]) == {*figures, *(f"recall@{k}" for k in (1, 3, 5, 10))}
 
 
 def test_its_predictions_can_be_scored_and_read_back(tmp_path: Path) -> None:
