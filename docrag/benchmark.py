@@ -181,7 +181,7 @@ class _Asked:
             milliseconds=round(1000 * ranking.seconds, 3),
             ranked_tokens=searched.ranked_tokens,
         )
-        return _answered(found, answer) if answer else found
+        return _answered(found, answer, question) if answer else found
 
     def _search(self, question: Question) -> _Searched | None:
         """None where the question's document is not in the library."""
@@ -245,8 +245,9 @@ def _size(width_pt: float | None, height_pt: float | None) -> tuple[float, float
     return (width_pt, height_pt) if width_pt and height_pt else A4_PT
 
 
-def _answered(found: Prediction, answer: Answer) -> Prediction:
+def _answered(found: Prediction, answer: Answer, question: Question) -> Prediction:
     """What was found, with what the reader made of it."""
+    evidence = answer.context.evidence
     trace = dict(answer.trace)
     response = trace.pop("response", "")
     return replace(
@@ -256,7 +257,8 @@ def _answered(found: Prediction, answer: Answer) -> Prediction:
         confidence=answer.confidence,
         citations=answer.citations,
         milliseconds=answer.milliseconds,
-        read_pages=tuple(item.content.page.page_number for item in answer.context.evidence),
+        read_pages=tuple(item.content.page.page_number for item in evidence),
+        read_documents=() if question.doc_id else tuple(item.name for item in evidence),
         usage=answer.usage,
         why=str(trace.get("failed") or trace.get("abstained") or ""),
         read_tokens=_tokens_read(answer.context),

@@ -26,7 +26,8 @@ class Prediction:
     `answer` is None where none was asked for; then `outcome` is None, or "failed" where the document has no pages to search.
     `document_pages` is how many pages the document has, None where it could not be ingested. `ranked_pages` are 1-based, best
     first, inside the document, ten or more; `ranked_library` the same over all documents, None where that was not searched.
-    `read_pages` are those that the reader was shown, `usage` is what a model read and wrote, `why` is why it refused or failed.
+    `read_pages` are those that the reader was shown, `read_documents` names the document of each where the question names none,
+    () where it does; `usage` is what a model read and wrote, `why` is why it refused or failed.
 
     Tokens are by the reader's rule: `read_tokens` what each of `read_pages` took in the context, `context_tokens` all of it,
     of `budget_tokens`; `ranked_tokens` what each of the first `ranked_pages` would take as one page image, () where that is not
@@ -52,6 +53,7 @@ class Prediction:
     rounds: int = 0
     trace: Mapping[str, Any] = field(default_factory=dict[str, Any])
     response: str = ""
+    read_documents: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("question_id", "why", "response"):
@@ -72,6 +74,8 @@ class Prediction:
             raise ValueError(f"confidence is a fraction from 0 to 1, got {self.confidence!r}")
         if not (math.isfinite(self.milliseconds) and self.milliseconds >= 0):
             raise ValueError(f"milliseconds is a finite number from 0, got {self.milliseconds!r}")
+        if len(self.read_documents) not in (0, len(self.read_pages)):
+            raise ValueError(f"{len(self.read_documents)} read_documents do not go with {len(self.read_pages)} read_pages")
         if len(self.read_tokens) not in (0, len(self.read_pages)):
             raise ValueError(f"{len(self.read_tokens)} read_tokens do not go with {len(self.read_pages)} read_pages")
 
@@ -116,6 +120,7 @@ class Prediction:
             "rounds": self.rounds,
             "trace": dict(self.trace),
             "response": self.response,
+            "read_documents": self.read_documents,
         }
 
 
@@ -185,6 +190,7 @@ def to_prediction(entry: Entry) -> Prediction:
             rounds=fields.get("rounds", 0),
             trace=dict(fields.get("trace", {})),
             response=fields.get("response", ""),
+            read_documents=tuple(fields.get("read_documents", ())),
         )
     except (KeyError, TypeError) as error:
         raise UsageError(f"{entry.where}: no prediction of a docrag run: {error!r}") from None

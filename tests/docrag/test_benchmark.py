@@ -216,6 +216,8 @@ def test_questions_of_ones_own_may_name_no_document(library: Library, data: Path
     assert over_all.ranked_library is not None
     assert over_all.ranked_library[0][1] == 2
     assert over_all.ranked_library[0][0].endswith("trains.pdf")
+    assert {name.rpartition("/")[2] for name in over_all.read_documents} == {"boats.pdf", "trains.pdf"}
+    assert (len(over_all.read_documents), inside.read_documents) == (len(over_all.read_pages), ())
     assert (inside.ranked_pages[0], inside.ranked_library, inside.answer) == (2, None, "31")
     assert (nowhere.outcome, nowhere.has_no_document) == ("failed", True)
     assert nowhere.why == "no document is called 'nowhere.pdf'"
