@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from docrag.eval.abstention import tradeoff
-from docrag.eval.breakdowns import breakdowns
+from docrag.eval.breakdowns import breakdowns, titles_of
 from docrag.eval.cases import Case, JudgedRun, judge
 from docrag.eval.evidence import evidence_figures
 from docrag.eval.figures import Analysis, Curve, Figure
@@ -33,7 +33,7 @@ def analyse_judged(judged: JudgedRun, config: Mapping[str, Any]) -> Analysis:
         counts=_counts(judged.cases),
         failures=_failures(judged.cases),
         headline=_headline(sample) if has_answers else dict.fromkeys((*ANSWER_MEASURES, "failed"), _NOTHING),
-        breakdowns=breakdowns(sample) if has_answers else (),
+        breakdowns=breakdowns(sample, titles_of(config)) if has_answers else (),
         retrieval={scope: _retrieval(sample, scores) for scope, scores in judged.retrieval.items()},
         recall_at_k={scope: _recall_curve(judged.cases, scope) for scope in judged.retrieval},
         recall_at_tokens=_recall_at_tokens(judged.cases),

@@ -38,10 +38,11 @@ def comparison_section(first: Run, second: Run, found: Comparison, key: str, dra
 
 def _measured(first: Run, second: Run, found: Comparison) -> Table:
     rows = [
-        [Cell(measure_name(name)), figure_cell(found.a.get(name)), figure_cell(found.b.get(name)), gain_cell(gain)]
+        [Cell(measure_name(name)), gain_cell(gain), figure_cell(found.a.get(name)), figure_cell(found.b.get(name))]
         for name, gain in found.gains.items()
     ]
-    return table(["", first.name, second.name, f"{first.name} minus {second.name}"], rows)
+    # The difference first: on a phone what stands last is out of sight.
+    return table(["", f"{first.name} minus {second.name}", first.name, second.name], rows)
 
 
 def _notes(first: Run, second: Run, found: Comparison) -> list[str]:

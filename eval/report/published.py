@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from docrag.eval.published import Beside, comparable_to
 from docrag.eval.report.charts import Chart, headline_chart
@@ -33,7 +34,7 @@ def published_section(runs: Sequence[Run], draw: Callable[[Chart, str], str]) ->
         lead,
         notes=(f"None of them may be set beside this run as it is: {'; '.join(shared)}.",) if shared else (),
         drawings=(Drawing(chart.title, draw(chart, "published")),),
-        tables=(table(_HEAD, rows),),
+        tables=(replace(table(_HEAD, rows), stacked=True),),
     )
 
 

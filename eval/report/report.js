@@ -47,15 +47,16 @@
   const judged = () => (controls.run ? Number(controls.run.value) : 0);
   const said = (row) => row.runs[judged()];
   const isAbsent = (row) => row.absent.includes(judged());
-  const distinct = (values) => [...new Set(values)].sort().map((value) => [value, value]);
+  const numeric = new Intl.Collator("en", { numeric: true }).compare;
+  const distinct = (values) => [...new Set(values)].sort(numeric).map((value) => [value, value]);
   const selects = {
     result: ["Result", [["right", "right"], ["wrong", "wrong"], ["refused", "refused"], ["failed", "failed"], ["unasked", "not asked yet"], ["absent", "not in this run"]],
       (row, value) => ({ right: isRight, wrong: isWrong, refused: isRefused, failed: isFailed,
         unasked: (one) => !one && !isAbsent(row), absent: () => isAbsent(row) })[value](said(row))],
     answerable: ["Answerable", [["yes", "answerable"], ["no", "unanswerable"]], (row, value) => row.answerable === (value === "yes")],
     needed: ["Evidence pages needed", distinct(data.rows.map((row) => row.needed)), (row, value) => row.needed === value],
-    source: ["Evidence source", distinct(data.rows.flatMap((row) => row.sources)), (row, value) => row.sources.includes(value)],
-    type: ["Document type", distinct(data.rows.map((row) => row.type)), (row, value) => row.type === value],
+    source: [data.titles.source, distinct(data.rows.flatMap((row) => row.sources)), (row, value) => row.sources.includes(value)],
+    type: [data.titles.doc_type, distinct(data.rows.map((row) => row.type)), (row, value) => row.type === value],
     document: ["Document", distinct(data.rows.map((row) => row.document)), (row, value) => row.document === value],
   };
   const checks = {
@@ -186,7 +187,7 @@
   const aboutQuestion = (row) => [
     ["Expected", `${row.answer}  (${row.format})`],
     ["Evidence", row.pages.length ? `page ${row.pages.join(", ")}` : row.answerable ? "no page of the document is named" : "none: this can't be answered"],
-    ["Kind of evidence", row.sources.join(", ")],
+    [data.titles.source, row.sources.join(", ")],
   ];
 
   const aboutAnswer = (one) => [
@@ -340,7 +341,18 @@
     name();
   }
 
+  // Paper can't be opened: tables that are folded up on the screen are printed.
+  function unfoldForPrint() {
+    let folded = [];
+    addEventListener("beforeprint", () => {
+      folded = [...document.querySelectorAll("section:not(#questions, #config) details:not([open])")];
+      folded.forEach((one) => { one.open = true; });
+    });
+    addEventListener("afterprint", () => { folded.forEach((one) => { one.open = false; }); });
+  }
+
   buildTheme();
+  unfoldForPrint();
   buildFilters();
   find("before").addEventListener("click", () => turn(-1));
   find("after").addEventListener("click", () => turn(1));

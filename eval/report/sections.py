@@ -23,6 +23,7 @@ from docrag.eval.report.view import (
     shown_value,
     table,
 )
+from docrag.eval.report.words import count
 from docrag.eval.summary import flatten
 
 # Key of Analysis.headline, name, and what it means, under headings that keep the two measures apart.
@@ -35,6 +36,11 @@ HEADLINE = (
             ("answerable", "On answerable questions", "0 % for a system that refuses everything"),
             ("unanswerable", "On unanswerable (UNA)", "100 % for a system that refuses everything"),
             ("balanced", "Mean of these two", "50 % for a system that refuses everything"),
+        ),
+    ),
+    (
+        "Official: by pages needed",
+        (
             ("single_page", "On one page", "questions whose evidence is on a single page"),
             ("cross_page", "On several pages", "the other answerable questions"),
         ),
@@ -121,10 +127,13 @@ def _breakdown_table(runs: Sequence[tuple[str, Breakdown]]) -> Table:
         columns = [(name, dict(rows)) for name, rows in parts if rows]
     labels = dict.fromkeys(label for _, figures in columns for label in figures)
     rows = [
-        [Cell(label), *(figure_cell(figures.get(label)) for _, figures in columns), count_cell(_questions(columns, label))]
+        [
+            Cell(label, count(_questions(columns, label), "question")),
+            *(figure_cell(figures.get(label)) for _, figures in columns),
+        ]
         for label in labels
     ]
-    return table(["", *(name for name, _ in columns), "questions"], rows)
+    return table(["", *(name for name, _ in columns)], rows)
 
 
 def _questions(columns: Sequence[tuple[str, Mapping[str, Figure]]], label: str) -> int:

@@ -236,6 +236,17 @@ def test_the_result_is_by_length_and_depth() -> None:
     assert "3000 30.0 2990 100 (4) 100 (4) 0 (4) 100 (4) 0 (4) 60 (20) 0 (10) 20 (20) 4" in rows
 
 
+def test_groups_of_needles_are_named_and_in_order_of_their_size() -> None:
+    tasks = draw_tasks(library(tokens=500), NeedlePlan((16384, 4096, 1100), 5))
+    run = record(tasks, [answered(task, task.question.answer) for task in tasks])
+    found = {one.key: one for one in analyse(replace(run, config={"benchmark": "needles"})).breakdowns}
+    assert found["doc_type"].title == "Length of the haystack"
+    assert [name for name, _ in found["doc_type"].rows] == ["1100 tokens", "4k tokens", "16k tokens"]
+    assert found["source"].title == "Depth of the needle's page"
+    depths = [f"depth {depth}%" for depth in (0, 25, 50, 75, 100)]
+    assert [name for name, _ in found["source"].rows] == [*depths, "no needle"]
+
+
 def test_an_unfinished_run_counts_what_is_there() -> None:
     tasks = draw_tasks(library(), PLAN)
     result = needle_result(record(tasks, [answered(tasks[0], tasks[0].question.answer)]))

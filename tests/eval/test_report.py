@@ -272,6 +272,9 @@ def test_a_run_of_needles_shows_depths_and_no_search(tmp_path: Path) -> None:
     assert "Page needles: run" in words
     assert "nothing was searched" in words
     assert "Pages found" not in words
+    assert words.index("refused where it is absent") < words.index("The numbers")
+    assert "Length of the haystack" in words
+    assert "Document type" not in words.partition("Every question")[0]
     assert "needles" in report.charts
     assert "recall-at-k" not in report.charts
     assert [row.runs[0] and row.runs[0].missed for row in rows_of(run)] == [(), ()]
