@@ -164,8 +164,7 @@ class _Asked:
         with self._turn:
             searched = self._search(question)
         if searched is None:
-            why = self._missing.get(question.doc_id, f"the document {question.doc_id!r} has no record")
-            return Prediction.failed(question.question_id, why=why)
+            return Prediction.failed(question.question_id, why=self._missing[question.doc_id])
         ranking = searched.ranking
         answer = self._answering.ask(ranking.question, searched.documents, ranking) if self._answering else None
         found = Prediction(
@@ -190,7 +189,7 @@ class _Asked:
             return _Searched((), None, ranking, (), (), self._best(ranking, question))
         sha256 = self._found[question.doc_id]
         record = self._library.index.document(sha256) if sha256 else None
-        if sha256 is None or record is None:
+        if sha256 is None or record is None:  # what is found has a record
             return None
         ranking = self._rank(question, (sha256,))
         return _Searched(
@@ -203,10 +202,13 @@ class _Asked:
         )
 
     def _document(self, doc_id: str, place: Path | None) -> str | None:
-        """The document that is on record under the path that the data gives, or under any path that ends in its name."""
+        """The document that is on record under the path that the data gives, or under any path that ends in its name.
+
+        None where there is none. Raises AmbiguousDocument where there are several: nobody can tell which one is asked about.
+        """
         for name in ([str(place.absolute())] if place else []) + [doc_id]:
             try:
-                return self._library.index.resolve_documents([name])[0]
+                return self._library.document(name).document.sha256
             except UnknownDocument as error:
                 self._missing[doc_id] = error.message
         return None

@@ -19,7 +19,7 @@ import pytest
 import docrag
 from docrag.benchmark import BenchmarkOptions, evaluate, page_rule, page_tokens
 from docrag.client import Library
-from docrag.errors import UsageError
+from docrag.errors import AmbiguousDocument, UsageError
 from docrag.eval.benchmarks import get_benchmark
 from docrag.eval.predictions import Prediction, read_predictions
 from docrag.eval.record import read_run
@@ -224,6 +224,14 @@ def test_questions_of_ones_own_may_name_no_document(library: Library, data: Path
     before = (tmp_path / "run" / "predictions.jsonl").read_bytes()
     evaluate(library, path, tmp_path / "run", BenchmarkOptions(resume=True), benchmark=get_benchmark("questions"))
     assert (tmp_path / "run" / "predictions.jsonl").read_bytes() == before
+
+
+def test_a_document_that_may_be_several_ends_a_run_before_it_begins(library: Library, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"question": "How many?", "answer": 31, "document": "*.pdf"}) + "\n")
+    with pytest.raises(AmbiguousDocument, match=r"'\*\.pdf' means 2 documents, one is wanted"):
+        evaluate(library, path, tmp_path / "run", BenchmarkOptions(), benchmark=get_benchmark("questions"))
+    assert not (tmp_path / "run").exists()
 
 
 # --- several questions at once ---
