@@ -64,7 +64,8 @@ class Resampling:
 
     Seeded: the same documents give the same draws. A statistic is computed from sums over questions: `rows` [n, m] holds what
     is summed, a row a question, zeros where it does not count; `statistic` maps sums [draws, m] to values [draws], NaN where
-    a draw has none. No interval where fewer than two documents count.
+    a draw has none. No interval where fewer than two documents count. `parts` is of how many figures a statistic is made, each
+    with as many of the columns: what has few documents for one of them is no surer than that one.
     """
 
     def __init__(self, clusters: Sequence[str]) -> None:
@@ -75,25 +76,26 @@ class Resampling:
         drawn = np.random.default_rng(_SEED).multinomial(len(names), shares, size=_DRAWS)
         self._times_drawn = drawn.astype(np.float64)
 
-    def fraction(self, rows: Columns, statistic: Statistic) -> Interval | None:
+    def fraction(self, rows: Columns, statistic: Statistic, parts: int = 1) -> Interval | None:
         """Of a statistic from 0 to 1, and inside 0 to 1."""
-        return _interval(*fraction_bounds(self.spread(rows, statistic)))
+        return _interval(*fraction_bounds(self.spread(rows, statistic, parts)))
 
-    def gain(self, rows: Columns, statistic: Statistic) -> Interval | None:
+    def gain(self, rows: Columns, statistic: Statistic, parts: int = 1) -> Interval | None:
         """Of a difference of two such statistics, from -1 to 1."""
-        return _interval(*gain_bounds(self.spread(rows, statistic)))
+        return _interval(*gain_bounds(self.spread(rows, statistic, parts)))
 
     def varies(self, rows: Columns, statistic: Statistic) -> bool:
         """Whether documents differ in a statistic."""
         return bool(self.spread(rows, statistic).varies)
 
-    def spread(self, rows: Columns, statistic: Statistic) -> Spread:
+    def spread(self, rows: Columns, statistic: Statistic, parts: int = 1) -> Spread:
         """Of one statistic, or of many at once: `rows` [n, m, ...], and `statistic` maps [draws, m, ...] to [draws, ...]."""
         if len(rows) != len(self._places):
             raise ValueError(f"one cluster a row, got {len(rows)} rows and {len(self._places)} clusters")
         sums = np.zeros((max(1, self._documents), *rows.shape[1:]))
         np.add.at(sums, self._places, rows)
-        documents = np.count_nonzero(sums.any(axis=1), axis=0).astype(np.float64)
+        counted = [np.count_nonzero(part.any(axis=1), axis=0) for part in np.split(sums, parts, axis=1)]
+        documents = np.min(counted, axis=0).astype(np.float64)
         draws = (self._times_drawn @ sums.reshape(len(sums), -1)).reshape(_DRAWS, *sums.shape[1:])
         error = _deviation(statistic(draws))
         # The draws vary as documents of a population do, but for the one that the mean takes up.

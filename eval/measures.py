@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,8 @@ class Measure:
     """A figure from 0 to 1: `statistic` of the sums of `row` over the cases that count. Intervals need it in this form.
 
     `statistic` maps sums [draws, m] to values [draws], NaN where there is nothing to tell. `parts` are the measures that it is
-    the mean of: where documents don't differ in one of them, nobody knows how sure that one is, and so neither the mean.
+    the mean of, whose rows its rows hold side by side: where documents don't differ in one of them, nobody knows how sure that
+    one is, and so neither the mean; and it has no more documents than the one that has the fewest.
     """
 
     row: Callable[[Case], Sequence[float]]
@@ -49,7 +51,7 @@ class Sample:
         counted = _count(self.cases, measure)
         if counted is None:
             return _NOTHING
-        found = counted.figure(measure.statistic, self._resampling.fraction)
+        found = counted.figure(measure.statistic, partial(self._resampling.fraction, parts=len(measure.parts) or 1))
         return found if all(map(self._varies, measure.parts)) else replace(found, low=None, high=None)
 
     def _varies(self, measure: Measure) -> bool:
@@ -76,7 +78,8 @@ class PairedSample:
         def difference(sums: Columns) -> Columns:
             return measure.statistic(sums[:, :width]) - measure.statistic(sums[:, width:])
 
-        found = _Counted(np.hstack([a.rows, b.rows]), a.questions, a.documents).figure(difference, self._resampling.gain)
+        interval = partial(self._resampling.gain, parts=2 * len(measure.parts) or 1)
+        found = _Counted(np.hstack([a.rows, b.rows]), a.questions, a.documents).figure(difference, interval)
         parts_known = all(self.gain(part).low is not None for part in measure.parts)
         return found if parts_known else replace(found, low=None, high=None)
 

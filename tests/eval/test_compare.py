@@ -86,6 +86,18 @@ def test_the_mean_of_two_is_no_surer_than_either() -> None:
     assert bounds(gains["balanced"]) == (pytest.approx(1 / 12), None, None)
 
 
+def test_the_mean_of_two_has_the_documents_of_the_one_that_has_fewer() -> None:
+    """Twelve documents say how sure the answerable questions are, and two the unanswerable ones: hardly at all."""
+    asked = [question(f"{doc}{name}", f"{doc}.pdf") for doc in range(12) for name in "ab"]
+    refusals = [question(f"{doc}{name}", f"{doc}.pdf", NO) for doc in range(2) for name in "xyz"]
+    said = [prediction(one.question_id, "red" if place % 5 else "blue") for place, one in enumerate(asked)]
+    said += [prediction(one.question_id, "red" if one.question_id == "1z" else NO) for one in refusals]
+    headline = analyse(record([*asked, *refusals], said)).headline
+    assert (headline["answerable"].high or 0) - (headline["answerable"].low or 0) < 0.4
+    assert (headline["unanswerable"].high or 0) - (headline["unanswerable"].low or 0) > 0.9
+    assert (headline["balanced"].high or 0) - (headline["balanced"].low or 0) > 0.5
+
+
 def test_a_run_gains_nothing_over_itself_and_loses_what_the_other_gains() -> None:
     a, b = run("r-?"), run("-r-")
     assert {bounds(gain) for gain in compare(a, a).gains.values()} == {(0.0, None, None)}
