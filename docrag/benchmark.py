@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from docrag.client import Library
 from docrag.errors import UnknownDocument, UsageError
@@ -17,6 +20,7 @@ from docrag.eval.questions import Question
 from docrag.eval.retrieval import DocumentPage, Scope
 from docrag.eval.run import RunConfig, RunOptions, run_benchmark
 from docrag.eval.summary import Summary
+from docrag.index.library_index import LibraryIndex
 from docrag.index.payload import utf8
 from docrag.pipelines.answering import Answering
 from docrag.pipelines.assemble import REDUCED_SIDE_PX
@@ -45,6 +49,10 @@ class BenchmarkOptions:
     resume: bool = False
     password: str | None = None
     concurrency: int = 0
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"a limit is how many questions are asked, 1 or more, got {self.limit}")
 
 
 def evaluate(
@@ -76,12 +84,21 @@ def evaluate(
             form=benchmark.form(questions),
             prompts_sha256=None if reader in ("", "quote") else PROMPTS_SHA256,
             image_rule=rule.image.name if rule.image else "",
+            library=library_record(library.index),
             index=_absolute(library.location),
             data=str(data.absolute()),
         )
         places = {doc_id: benchmark.document_path(data, doc_id) for doc_id in _documents(questions)}
         asked = _Asked(library, answering, options.scope, rule, places)
         return run_benchmark(questions, asked.predict, run_dir, config, how)
+
+
+def library_record(index: LibraryIndex) -> dict[str, Any]:
+    """What tells this library from one with other documents, names or pages unread; not where its index lies."""
+    documents = [
+        (record.document.sha256, index.names_of(record.document.sha256), record.unread_pages) for record in index.documents()
+    ]
+    return {"documents": len(documents), "sha256": hashlib.sha256(json.dumps(documents).encode()).hexdigest()}
 
 
 def page_rule(rule: TokenRule | None) -> TokenRule:
@@ -139,6 +156,7 @@ class _Asked:
         self._scope: Scope = scope
         self._rule = rule
         self._turn = answering.shelf.turn if answering else threading.RLock()
+        self._missing: dict[str, str] = {}  # doc_id to why it can't be asked
         self._found = {doc_id: self._document(doc_id, place) for doc_id, place in places.items()}
         self._names = {sha256: doc_id for doc_id, sha256 in self._found.items() if sha256}
 
@@ -146,7 +164,7 @@ class _Asked:
         with self._turn:
             searched = self._search(question)
         if searched is None:
-            return Prediction.failed(question.question_id)
+            return Prediction.failed(question.question_id, why=self._missing[question.doc_id])
         ranking = searched.ranking
         answer = self._answering.ask(ranking.question, searched.documents, ranking) if self._answering else None
         found = Prediction(
@@ -162,7 +180,7 @@ class _Asked:
             milliseconds=round(1000 * ranking.seconds, 3),
             ranked_tokens=searched.ranked_tokens,
         )
-        return _answered(found, answer) if answer else found
+        return _answered(found, answer, question) if answer else found
 
     def _search(self, question: Question) -> _Searched | None:
         """None where the question's document is not in the library."""
@@ -171,7 +189,7 @@ class _Asked:
             return _Searched((), None, ranking, (), (), self._best(ranking, question))
         sha256 = self._found[question.doc_id]
         record = self._library.index.document(sha256) if sha256 else None
-        if sha256 is None or record is None:
+        if sha256 is None or record is None:  # what is found has a record
             return None
         ranking = self._rank(question, (sha256,))
         return _Searched(
@@ -184,12 +202,15 @@ class _Asked:
         )
 
     def _document(self, doc_id: str, place: Path | None) -> str | None:
-        """The document that is on record under the path that the data gives, or under any path that ends in its name."""
+        """The document that is on record under the path that the data gives, or under any path that ends in its name.
+
+        None where there is none. Raises AmbiguousDocument where there are several: nobody can tell which one is asked about.
+        """
         for name in ([str(place.absolute())] if place else []) + [doc_id]:
             try:
-                return self._library.index.resolve_documents([name])[0]
-            except UnknownDocument:
-                continue
+                return self._library.document(name).document.sha256
+            except UnknownDocument as error:
+                self._missing[doc_id] = error.message
         return None
 
     def _rank(self, question: Question, documents: Sequence[str]) -> Ranking:
@@ -226,8 +247,9 @@ def _size(width_pt: float | None, height_pt: float | None) -> tuple[float, float
     return (width_pt, height_pt) if width_pt and height_pt else A4_PT
 
 
-def _answered(found: Prediction, answer: Answer) -> Prediction:
+def _answered(found: Prediction, answer: Answer, question: Question) -> Prediction:
     """What was found, with what the reader made of it."""
+    evidence = answer.context.evidence
     trace = dict(answer.trace)
     response = trace.pop("response", "")
     return replace(
@@ -237,7 +259,8 @@ def _answered(found: Prediction, answer: Answer) -> Prediction:
         confidence=answer.confidence,
         citations=answer.citations,
         milliseconds=answer.milliseconds,
-        read_pages=tuple(item.content.page.page_number for item in answer.context.evidence),
+        read_pages=tuple(item.content.page.page_number for item in evidence),
+        read_documents=() if question.doc_id else tuple(item.name for item in evidence),
         usage=answer.usage,
         why=str(trace.get("failed") or trace.get("abstained") or ""),
         read_tokens=_tokens_read(answer.context),

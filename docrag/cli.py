@@ -191,9 +191,7 @@ def _add_eval(commands: Any) -> None:
     )
     parser.add_argument("--data", metavar="DIR_OR_FILE", help="the benchmark's folder or file (not for needles)")
     _add_reader(parser)
-    parser.add_argument(
-        "--scope", choices=("document", "library"), default="document", help="what is ranked (default: document)"
-    )
+    parser.add_argument("--scope", choices=("document", "library"), help="what is ranked (default: document)")
     parser.add_argument("--retrieval-only", action="store_true", help="rank pages, ask nobody")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
     parser.add_argument("--lengths", default="8k,32k", metavar="L,L", help="for needles: tokens to read (default: 8k,32k)")

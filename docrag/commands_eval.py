@@ -25,7 +25,7 @@ def run_eval(arguments: argparse.Namespace) -> Result:
     if arguments.data is None:
         raise UsageError(f"{arguments.benchmark} needs its questions", "name their file or folder with --data")
     options = BenchmarkOptions(
-        scope=arguments.scope,
+        scope=arguments.scope or "document",
         retrieval_only=arguments.retrieval_only,
         limit=arguments.limit,
         resume=arguments.resume,
@@ -47,16 +47,32 @@ def _run_needles(arguments: argparse.Namespace) -> Result:
     from docrag.eval.needles import NeedlePlan
     from docrag.eval.predictions import read_predictions
     from docrag.needles import NeedleOptions, run_needles
-    from docrag.pipelines.tokens import parse_budget
 
-    lengths = tuple(parse_budget(length) for length in arguments.lengths.split(","))
-    plan = NeedlePlan(lengths, arguments.count, arguments.seed)
+    _refuse_for_needles(arguments)
+    plan = NeedlePlan(_lengths(arguments.lengths), arguments.count, arguments.seed)
     options = NeedleOptions(plan, arguments.resume, password(arguments), arguments.concurrency)
     run_dir = Path(arguments.out)
     with Library(arguments.index, **reader_settings(arguments)) as library, bar("needles") as progress:
         result = run_needles(library, options, run_dir, progress)
     failed = "failed" in {prediction.outcome for prediction in read_predictions(_predictions(run_dir))}
     return result.to_json(), f"{result.to_text()}\n{run_dir}", _exit_code(failed=failed)
+
+
+def _refuse_for_needles(arguments: argparse.Namespace) -> None:
+    """What would be passed over in silence: needles are drawn from the library itself, and nothing is searched."""
+    named = [name for name in ("data", "scope", "retrieval_only", "limit") if getattr(arguments, name) not in (None, False)]
+    if named:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+        raise UsageError(f"eval needles takes no {flags}", "--lengths, --count and --seed say what is asked")
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    from docrag.pipelines.tokens import parse_budget
+
+    try:
+        return tuple(map(parse_budget, text.split(",")))
+    except UsageError:
+        raise UsageError(f"--lengths are numbers of tokens such as 8192, or 8k, with commas between, got {text!r}") from None
 
 
 def run_score(arguments: argparse.Namespace) -> Result:

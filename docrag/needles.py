@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from docrag.benchmark import choose_concurrency
+from docrag.benchmark import choose_concurrency, library_record
 from docrag.client import Library
 from docrag.config import Config
 from docrag.errors import ContextTooLarge
-from docrag.eval.needle_result import TRACE, NeedleResult, needle_result, to_trace
+from docrag.eval.needle_result import NeedleResult, needle_result, to_trace
 from docrag.eval.needles import HayPage, NeedlePlan, NeedleTask, draw_tasks
-from docrag.eval.predictions import Prediction
+from docrag.eval.predictions import NEEDLE, Prediction
 from docrag.eval.questions import Question
 from docrag.eval.record import read_run
 from docrag.eval.run import RunConfig, RunOptions, run_benchmark
@@ -82,6 +82,7 @@ def _config(library: Library, config: Config, needles: Mapping[str, Any]) -> Run
         fingerprints={lane.lane: {**lane.compared(), "precision": lane.precision} for lane in library.index.settings.lanes},
         benchmark="needles",
         prompts_sha256=PROMPTS_SHA256 if ":" in config.reader else None,
+        library=library_record(library.index),
         index=location if "://" in location else str(Path(location).absolute()),
     )
 
@@ -209,6 +210,6 @@ def _prediction(question: Question, task: NeedleTask, items: Sequence[Evidence],
         context_tokens=answer.context.tokens,
         budget_tokens=answer.context.budget,
         rounds=len(trace.get("rounds", ())),
-        trace={**trace, TRACE: to_trace(task, [(item.name, item.content.page.page_number) for item in items])},
+        trace={**trace, NEEDLE: to_trace(task, [(item.name, item.content.page.page_number) for item in items])},
         response=response,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from docrag.eval.abstention import tradeoff
-from docrag.eval.breakdowns import breakdowns
+from docrag.eval.breakdowns import breakdowns, titles_of
 from docrag.eval.cases import Case, JudgedRun, judge
 from docrag.eval.evidence import evidence_figures
 from docrag.eval.figures import Analysis, Curve, Figure
@@ -16,6 +17,7 @@ from docrag.eval.retrieval import CURVE_DEPTHS, METRICS, RetrievalScores, Scope,
 from docrag.eval.spending import spending
 
 _NOTHING = Figure(None, None, None, 0)
+_NO_REASON = "no reason is on record"
 
 
 def analyse(record: RunRecord) -> Analysis:
@@ -29,8 +31,9 @@ def analyse_judged(judged: JudgedRun, config: Mapping[str, Any]) -> Analysis:
     has_answers = judged.scores.scored > 0
     return Analysis(
         counts=_counts(judged.cases),
+        failures=_failures(judged.cases),
         headline=_headline(sample) if has_answers else dict.fromkeys((*ANSWER_MEASURES, "failed"), _NOTHING),
-        breakdowns=breakdowns(sample) if has_answers else (),
+        breakdowns=breakdowns(sample, titles_of(config)) if has_answers else (),
         retrieval={scope: _retrieval(sample, scores) for scope, scores in judged.retrieval.items()},
         recall_at_k={scope: _recall_curve(judged.cases, scope) for scope in judged.retrieval},
         recall_at_tokens=_recall_at_tokens(judged.cases),
@@ -53,6 +56,11 @@ def _counts(cases: Sequence[Case]) -> dict[str, int]:
         "failed": count(lambda case: case.failed),
         "unscored": count(lambda case: case.score is None),
     }
+
+
+def _failures(cases: Sequence[Case]) -> dict[str, int]:
+    reasons = Counter(case.prediction.why or _NO_REASON for case in cases if case.prediction and case.failed)
+    return dict(reasons.most_common())
 
 
 def _headline(sample: Sample) -> dict[str, Figure]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from docrag.eval.cases import Case
 from docrag.eval.figures import Breakdown, Figure
@@ -19,28 +21,45 @@ NO_EVIDENCE = "none in the document"
 SEVERAL_THIRDS = "in several thirds"
 ABSENT = "absent"
 _THIRDS = ("first third", "middle third", "last third")
+TITLES = {
+    "pages_needed": "Pages needed",
+    "source": "Evidence source",
+    "doc_type": "Document type",
+    "doc_length": "Document length in pages",
+    "position_in_document": "Evidence in the document",
+    "position_in_context": "First evidence in the context",
+    "answer_format": "Answer format",
+}
+_NEEDLE_TITLES = {**TITLES, "source": "Depth of the needle's page", "doc_type": "Length of the haystack"}
+_NUMBER = re.compile(r"(\d+k?)\b")
 _LENGTHS = (20, 40, 80, 160)  # pages: doubling, for documents of 10 to 500
 
 
-def breakdowns(sample: Sample) -> tuple[Breakdown, ...]:
-    """Those that have a group; groups without a question are left out."""
-    made = (
-        _breakdown(sample, "pages_needed", "Pages needed", _pages_needed, (UNANSWERABLE, "1", "2", "3", "4+", NO_EVIDENCE)),
-        _breakdown(sample, "source", "Evidence source", lambda case: case.question.evidence_sources),
-        _breakdown(sample, "doc_type", "Document type", lambda case: filter(None, [case.question.doc_type])),
-        _breakdown(sample, "doc_length", "Document length in pages", _doc_length, _length_names()),
-        _breakdown(sample, "position_in_document", "Evidence in the document", _in_document, (*_THIRDS, SEVERAL_THIRDS)),
-        _breakdown(sample, "position_in_context", "First evidence in the context", _in_context, (*_THIRDS, ABSENT)),
-        _breakdown(sample, "answer_format", "Answer format", lambda case: [case.question.answer_format], ANSWER_FORMATS),
+def breakdowns(sample: Sample, titles: Mapping[str, str] = TITLES) -> tuple[Breakdown, ...]:
+    """Those that have a group; groups without a question are left out. `titles` are what is shown, by key."""
+    made = partial(_breakdown, sample, titles)
+    found = (
+        made("pages_needed", _pages_needed, (UNANSWERABLE, "1", "2", "3", "4+", NO_EVIDENCE)),
+        made("source", lambda case: case.question.evidence_sources),
+        made("doc_type", lambda case: filter(None, [case.question.doc_type])),
+        made("doc_length", _doc_length, _length_names()),
+        made("position_in_document", _in_document, (*_THIRDS, SEVERAL_THIRDS)),
+        made("position_in_context", _in_context, (*_THIRDS, ABSENT)),
+        made("answer_format", lambda case: [case.question.answer_format], ANSWER_FORMATS),
     )
-    return tuple(one for one in made if one.rows)
+    return tuple(one for one in found if one.rows)
 
 
-def _breakdown(sample: Sample, key: str, title: str, grouper: Grouper, order: Sequence[str] = ()) -> Breakdown:
+def titles_of(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Of a run with this config.json: of needles, length and depth stand where else type and source do."""
+    return _NEEDLE_TITLES if config.get("benchmark") == "needles" else TITLES
+
+
+def _breakdown(sample: Sample, titles: Mapping[str, str], key: str, grouper: Grouper, order: Sequence[str] = ()) -> Breakdown:
     """Rows in `order`, or by name where there is none."""
     groups = {case.question.question_id: frozenset(grouper(case)) for case in sample.cases}
     present = frozenset(chain.from_iterable(groups.values()))
-    names = [name for name in order or sorted(present) if name in present]
+    names = [name for name in order or sorted(present, key=_natural) if name in present]
 
     def rows(counts: Condition) -> Rows:
         def belongs(case: Case, name: str) -> bool:
@@ -49,8 +68,17 @@ def _breakdown(sample: Sample, key: str, title: str, grouper: Grouper, order: Se
         return tuple((name, sample.figure(mean_of(credit, partial(belongs, name=name)))) for name in names)
 
     if not any(_is_mixed(sample, groups, name) for name in names):
-        return Breakdown(key, title, rows(is_any))
-    return Breakdown(key, title, rows(is_any), rows(is_answerable), rows(is_unanswerable))
+        return Breakdown(key, titles[key], rows(is_any))
+    return Breakdown(key, titles[key], rows(is_any), rows(is_answerable), rows(is_unanswerable))
+
+
+def _natural(name: str) -> list[str | int]:
+    """Texts and numbers in turn, by which 4k comes before 16k and 25 % before 100 %."""
+    return [_read_number(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(name))]
+
+
+def _read_number(text: str) -> int:
+    return int(text.removesuffix("k")) * (1024 if text.endswith("k") else 1)
 
 
 def _is_mixed(sample: Sample, groups: dict[str, frozenset[str]], name: str) -> bool:

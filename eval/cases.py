@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +17,15 @@ from docrag.types import NOT_ANSWERABLE
 
 @dataclass(frozen=True)
 class Case:
-    """`prediction` None: the run has not come to the question yet. `score` is the official one, None without an answer."""
+    """`prediction` None: the run has not come to the question yet. `score` is the official one, None without an answer.
+
+    `searched` is whether the run searches for pages at all: where its reader is handed them there is nothing to find.
+    """
 
     question: Question
     prediction: Prediction | None
     score: float | None
+    searched: bool = True
 
     @property
     def cluster(self) -> str:
@@ -66,12 +70,9 @@ class Case:
         return tuple((self.question.doc_id, page) for page in pages)
 
     def ranking(self, scope: Scope) -> Ranking:
-        """The pages found in the question's document, or in the library.
-
-        Where the reader was handed its pages and nothing was searched, there is nothing to find: it does not count.
-        """
+        """The pages found in the question's document, or in the library; without anything to find where nothing is searched."""
         question, found = self.question, self.prediction
-        if found is not None and found.read_pages and not (found.ranked_pages or found.ranked_library):
+        if not self.searched:
             return Ranking(question.question_id, question.doc_id, (), frozenset())
         inside = tuple((question.doc_id, page) for page in found.ranked_pages) if found else ()
         library = (found.ranked_library or ()) if found else ()
@@ -95,12 +96,18 @@ def judge(questions: Sequence[Question], predictions: Mapping[str, Prediction]) 
     """Judge all `questions`, in their order; `predictions` by question_id may lack some, which then are unscored."""
     found = [(question, predictions.get(question.question_id)) for question in questions]
     scores = score_predictions(to_item(question, prediction and prediction.answer) for question, prediction in found)
-    cases = tuple(Case(*pair, one.score) for pair, one in zip(found, scores.items, strict=True))
+    searched = _searches(predictions.values())
+    cases = tuple(Case(*pair, one.score, searched) for pair, one in zip(found, scores.items, strict=True))
     scopes: tuple[Scope, ...] = ("document", "library") if all(map(_has_library, predictions.values())) else ("document",)
     rankings: dict[Scope, RetrievalScores] = {
         scope: score_rankings([case.ranking(scope) for case in cases], scope) for scope in scopes
     }
     return JudgedRun(cases, scores, rankings)
+
+
+def _searches(predictions: Collection[Prediction]) -> bool:
+    """Of a run, not of a question: one that failed, or is not asked yet, has no pages by which to tell."""
+    return any(made.was_searched for made in predictions) or not any(made.was_handed_pages for made in predictions)
 
 
 def _has_library(prediction: Prediction) -> bool:

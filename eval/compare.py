@@ -11,6 +11,7 @@ from docrag.eval.cases import Case, judge
 from docrag.eval.evidence import has_all
 from docrag.eval.figures import Comparison
 from docrag.eval.measures import ANSWER_MEASURES, Condition, Measure, PairedSample, Sample, has_evidence, mean_of, share_of
+from docrag.eval.questions import Question
 from docrag.eval.record import RunRecord
 from docrag.eval.retrieval import RECALL_DEPTHS, recall_at
 from docrag.eval.spending import spending
@@ -30,7 +31,7 @@ def compare(a: RunRecord, b: RunRecord) -> Comparison:
     if not common:
         raise UsageError(
             f"the runs {a.name} and {b.name} have no question in common",
-            "compare runs over the same data, with the same --limit",
+            "compare runs over the same data, with the same --limit; of needles, over the same library, with the same --count",
         )
     ours, theirs = (judge(common, run.predictions).cases for run in (a, b))
     measures = _measures(ours, theirs)
@@ -39,6 +40,9 @@ def compare(a: RunRecord, b: RunRecord) -> Comparison:
         common=len(common),
         only_a=len(a.predictions) - len(common),
         only_b=len(b.predictions) - len(common),
+        unasked_a=_unasked(a, b),
+        unasked_b=_unasked(b, a),
+        other_references=_other_references(common, b),
         a={name: left.figure(measure) for name, measure in measures.items()},
         b={name: right.figure(measure) for name, measure in measures.items()},
         gains={name: pairs.gain(measure) for name, measure in measures.items()},
@@ -48,6 +52,21 @@ def compare(a: RunRecord, b: RunRecord) -> Comparison:
         spending_a=spending(ours, a.config.get("settings", {})),
         spending_b=spending(theirs, b.config.get("settings", {})),
     )
+
+
+def _unasked(run: RunRecord, other: RunRecord) -> int:
+    """How many of the run's questions only the other one has come to."""
+    return sum(one.question_id in other.predictions and one.question_id not in run.predictions for one in run.questions)
+
+
+def _other_references(common: Sequence[Question], other: RunRecord) -> int:
+    """How many of the questions the other run scores by something else: their question_id is not of that."""
+    theirs = {one.question_id: one for one in other.questions}
+    return sum(_reference(one) != _reference(theirs[one.question_id]) for one in common)
+
+
+def _reference(question: Question) -> tuple[str, str, frozenset[int]]:
+    return question.answer, question.answer_format, frozenset(question.evidence_pages)
 
 
 def _measures(*runs: Sequence[Case]) -> dict[str, Measure]:

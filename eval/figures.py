@@ -12,7 +12,7 @@ class Figure:
     """A mean or ratio over `questions` questions about `documents` documents.
 
     `value` is a fraction from 0 to 1 (a gain: from -1 to 1), None where there is nothing to average. `low` and `high` bound
-    its 95 % interval, None where there are too few documents for one.
+    its 95 % interval, None where there are too few documents for one, or all agree in what it would be made of.
     """
 
     value: float | None
@@ -65,7 +65,7 @@ class Analysis:
     """Everything that is told of one run; every mean runs over the run's questions, answered or not.
 
     `counts` tells apart what the means can't: questions, documents, scored, answered, refused, failed and unscored (no answer
-    was asked for, or not yet).
+    was asked for, or not yet). `failures` has why questions failed and how many did so, the most frequent reason first.
     `headline` has accuracy, f1, answerable, unanswerable, balanced (the mean of the two), single_page, cross_page,
     strict_accuracy and strict_answerable (over what was attempted), abstention_precision (of the refusals, the share that was
     right), abstention_recall (of the unanswerable questions, the share refused), wrongly_refused (of the answerable ones) and
@@ -83,6 +83,7 @@ class Analysis:
     """
 
     counts: Mapping[str, int]
+    failures: Mapping[str, int]
     headline: Mapping[str, Figure]
     breakdowns: tuple[Breakdown, ...]
     retrieval: Mapping[str, Mapping[str, Figure]]
@@ -100,6 +101,8 @@ class Analysis:
 class Comparison:
     """Run a beside run b on the `common` questions, for which both have a prediction; `only_a` and `only_b` are left out.
 
+    `unasked_b` are those of `only_a` that b has as well but has not come to, and the other way round. `other_references` counts
+    the common questions whose answer, format or evidence pages the runs have otherwise: both are scored by a's.
     `gains` are a minus b, with a paired interval; `a` and `b` are the same figures of each: accuracy, strict_accuracy,
     answerable, unanswerable, balanced and f1, where both answered; recall@1, @3, @5 and @10 in the document, where both ranked
     pages; in_context_all, where both kept what was read. `better` and `worse` are the question_ids on which a has the higher or
@@ -110,6 +113,9 @@ class Comparison:
     common: int
     only_a: int
     only_b: int
+    unasked_a: int
+    unasked_b: int
+    other_references: int
     a: Mapping[str, Figure]
     b: Mapping[str, Figure]
     gains: Mapping[str, Figure]

@@ -4,7 +4,8 @@ The draws give the standard error, Student's t with documents - 1 degrees of fre
 the draws are too narrow: by sqrt((n - 1) / n), and for want of t (Hesterberg, "What teachers should know about the bootstrap",
 The American Statistician 69, 2015, section 3.2). For a fraction the interval is made on the logit scale, as survey statistics
 do (Korn and Graubard, "Analysis of Health Surveys", 1999, section 3.2.2): it stays inside 0..1, and holds near the ends.
-A few documents make it wide, as they should: with two it spans almost everything.
+A few documents make it wide, as they should: with two it spans almost everything. Where all documents agree, the draws have no
+spread: a fraction then gets the interval of as many trials, and a gain has none, for nothing tells how others would differ.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class Spread:
     documents: Columns
 
     @property
+    def varies(self) -> NDArray[np.bool_]:
+        """Whether the documents differ in it at all; they don't where fewer than two count."""
+        return self.error > _NO_SPREAD
+
+    @property
     def reach(self) -> Columns:
         """Half the width of the interval on the statistic's own scale; NaN where fewer than two documents count."""
         return self.error * special.stdtrit(np.where(self.documents > 1, self.documents - 1, np.nan), 1 - _TAIL)
@@ -58,7 +64,8 @@ class Resampling:
 
     Seeded: the same documents give the same draws. A statistic is computed from sums over questions: `rows` [n, m] holds what
     is summed, a row a question, zeros where it does not count; `statistic` maps sums [draws, m] to values [draws], NaN where
-    a draw has none. No interval where fewer than two documents count.
+    a draw has none. No interval where fewer than two documents count. `parts` is of how many figures a statistic is made, each
+    with as many of the columns: what has few documents for one of them is no surer than that one.
     """
 
     def __init__(self, clusters: Sequence[str]) -> None:
@@ -69,21 +76,26 @@ class Resampling:
         drawn = np.random.default_rng(_SEED).multinomial(len(names), shares, size=_DRAWS)
         self._times_drawn = drawn.astype(np.float64)
 
-    def fraction(self, rows: Columns, statistic: Statistic) -> Interval | None:
+    def fraction(self, rows: Columns, statistic: Statistic, parts: int = 1) -> Interval | None:
         """Of a statistic from 0 to 1, and inside 0 to 1."""
-        return _interval(*fraction_bounds(self.spread(rows, statistic)))
+        return _interval(*fraction_bounds(self.spread(rows, statistic, parts)))
 
-    def gain(self, rows: Columns, statistic: Statistic) -> Interval | None:
+    def gain(self, rows: Columns, statistic: Statistic, parts: int = 1) -> Interval | None:
         """Of a difference of two such statistics, from -1 to 1."""
-        return _interval(*gain_bounds(self.spread(rows, statistic)))
+        return _interval(*gain_bounds(self.spread(rows, statistic, parts)))
 
-    def spread(self, rows: Columns, statistic: Statistic) -> Spread:
+    def varies(self, rows: Columns, statistic: Statistic) -> bool:
+        """Whether documents differ in a statistic."""
+        return bool(self.spread(rows, statistic).varies)
+
+    def spread(self, rows: Columns, statistic: Statistic, parts: int = 1) -> Spread:
         """Of one statistic, or of many at once: `rows` [n, m, ...], and `statistic` maps [draws, m, ...] to [draws, ...]."""
         if len(rows) != len(self._places):
             raise ValueError(f"one cluster a row, got {len(rows)} rows and {len(self._places)} clusters")
         sums = np.zeros((max(1, self._documents), *rows.shape[1:]))
         np.add.at(sums, self._places, rows)
-        documents = np.count_nonzero(sums.any(axis=1), axis=0).astype(np.float64)
+        counted = [np.count_nonzero(part.any(axis=1), axis=0) for part in np.split(sums, parts, axis=1)]
+        documents = np.min(counted, axis=0).astype(np.float64)
         draws = (self._times_drawn @ sums.reshape(len(sums), -1)).reshape(_DRAWS, *sums.shape[1:])
         error = _deviation(statistic(draws))
         # The draws vary as documents of a population do, but for the one that the mean takes up.
@@ -94,7 +106,7 @@ class Resampling:
 def fraction_bounds(spread: Spread) -> tuple[Columns, Columns, Columns]:
     """Estimates and the bounds of their intervals inside 0 to 1; NaN bounds where there is none."""
     estimate = np.clip(spread.estimate, 0.0, 1.0)
-    varies = (spread.error > _NO_SPREAD) & (estimate > _NO_SPREAD) & (estimate < 1 - _NO_SPREAD)
+    varies = spread.varies & (estimate > _NO_SPREAD) & (estimate < 1 - _NO_SPREAD)
     inner = np.where(varies, estimate, 0.5)
     centre, reach = special.logit(inner), spread.reach / (inner * (1 - inner))
     low, high = _clopper_pearson(estimate, spread.documents)
@@ -106,8 +118,8 @@ def fraction_bounds(spread: Spread) -> tuple[Columns, Columns, Columns]:
 
 
 def gain_bounds(spread: Spread) -> tuple[Columns, Columns, Columns]:
-    """Estimates and the bounds of their intervals inside -1 to 1; NaN bounds where there is none."""
-    reach = spread.reach
+    """Estimates and the bounds of their intervals inside -1 to 1; NaN bounds where there is none, as without any spread."""
+    reach = np.where(spread.varies, spread.reach, np.nan)
     return spread.estimate, np.maximum(-1.0, spread.estimate - reach), np.minimum(1.0, spread.estimate + reach)
 
 
@@ -119,7 +131,7 @@ def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval 
 def paired_interval(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Interval | None:
     """Of the mean of `a[i] - b[i]`: a gain of `a` over `b` on the same questions where the whole interval is above 0.
 
-    None where there are fewer than two documents. Raises ValueError where the lengths differ.
+    None where there are fewer than two documents, or all of them gain the same. Raises ValueError where the lengths differ.
     """
     if len(a) != len(b):
         raise ValueError(f"paired values come in pairs, got {len(a)} and {len(b)}")

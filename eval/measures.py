@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -19,12 +20,15 @@ _NOTHING = Figure(None, None, None, 0)
 class Measure:
     """A figure from 0 to 1: `statistic` of the sums of `row` over the cases that count. Intervals need it in this form.
 
-    `statistic` maps sums [draws, m] to values [draws], NaN where there is nothing to tell.
+    `statistic` maps sums [draws, m] to values [draws], NaN where there is nothing to tell. `parts` are the measures that it is
+    the mean of, whose rows its rows hold side by side: where documents don't differ in one of them, nobody knows how sure that
+    one is, and so neither the mean; and it has no more documents than the one that has the fewest.
     """
 
     row: Callable[[Case], Sequence[float]]
     statistic: Statistic
     counts: Condition
+    parts: tuple[Measure, ...] = ()
 
 
 def mean_of(value: Callable[[Case], float], counts: Condition) -> Measure:
@@ -45,7 +49,14 @@ class Sample:
 
     def figure(self, measure: Measure) -> Figure:
         counted = _count(self.cases, measure)
-        return counted.figure(measure.statistic, self._resampling.fraction) if counted else _NOTHING
+        if counted is None:
+            return _NOTHING
+        found = counted.figure(measure.statistic, partial(self._resampling.fraction, parts=len(measure.parts) or 1))
+        return found if all(map(self._varies, measure.parts)) else replace(found, low=None, high=None)
+
+    def _varies(self, measure: Measure) -> bool:
+        counted = _count(self.cases, measure)
+        return counted is not None and self._resampling.varies(counted.rows, measure.statistic)
 
 
 class PairedSample:
@@ -67,7 +78,10 @@ class PairedSample:
         def difference(sums: Columns) -> Columns:
             return measure.statistic(sums[:, :width]) - measure.statistic(sums[:, width:])
 
-        return _Counted(np.hstack([a.rows, b.rows]), a.questions, a.documents).figure(difference, self._resampling.gain)
+        interval = partial(self._resampling.gain, parts=2 * len(measure.parts) or 1)
+        found = _Counted(np.hstack([a.rows, b.rows]), a.questions, a.documents).figure(difference, interval)
+        parts_known = all(self.gain(part).low is not None for part in measure.parts)
+        return found if parts_known else replace(found, low=None, high=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +169,14 @@ def _mean_of_two(sums: Columns) -> Columns:
     return (ratio(sums[:, :2]) + ratio(sums[:, 2:])) / 2
 
 
+_BOTH_KINDS = (mean_of(credit, is_answerable), mean_of(credit, is_unanswerable))
 # Of answers. Unscored counts as wrong in the official measures, and not at all in the strict ones.
 ANSWER_MEASURES = {
     "accuracy": mean_of(credit, is_any),
     "f1": Measure(_claim_row, _f1, is_any),
-    "answerable": mean_of(credit, is_answerable),
-    "unanswerable": mean_of(credit, is_unanswerable),
-    "balanced": Measure(_part_row, _mean_of_two, is_any),
+    "answerable": _BOTH_KINDS[0],
+    "unanswerable": _BOTH_KINDS[1],
+    "balanced": Measure(_part_row, _mean_of_two, is_any, _BOTH_KINDS),
     "single_page": mean_of(credit, lambda case: len(case.question.evidence_pages) == 1),
     "cross_page": mean_of(credit, lambda case: len(case.question.evidence_pages) != 1 and case.answerable),
     "strict_accuracy": mean_of(_strict_credit, _is_attempted),

@@ -10,13 +10,11 @@ from docrag.errors import UsageError
 from docrag.eval.figures import Figure
 from docrag.eval.intervals import mean_interval
 from docrag.eval.needles import DEPTHS, NeedleTask, depth_name, length_name
-from docrag.eval.predictions import Prediction
+from docrag.eval.predictions import NEEDLE, Prediction
 from docrag.eval.questions import Question
 from docrag.eval.record import RunRecord
 from docrag.eval.scoring import score_answer
 from docrag.types import NOT_ANSWERABLE
-
-TRACE = "needle"  # the key in a prediction's trace under which its haystack stands
 
 
 def to_trace(task: NeedleTask, pages: Sequence[tuple[str, int]]) -> dict[str, Any]:
@@ -91,7 +89,7 @@ class NeedleResult:
 def needle_result(record: RunRecord) -> NeedleResult:
     """The result of a needle run, finished or not. Raises UsageError where the run is of another kind."""
     asked = [(question, record.predictions[question.question_id]) for question in _answered(record)]
-    if not all(TRACE in prediction.trace for _, prediction in asked):
+    if not all(NEEDLE in prediction.trace for _, prediction in asked):
         raise UsageError(f"{record.folder} is no run of needles", "`docrag eval needles` makes one")
     lengths = sorted({_told(prediction)["length"] for _, prediction in asked})
     rows = [_row(length, [pair for pair in asked if _told(pair[1])["length"] == length]) for length in lengths]
@@ -103,7 +101,7 @@ def _answered(record: RunRecord) -> list[Question]:
 
 
 def _told(prediction: Prediction) -> Mapping[str, Any]:
-    return prediction.trace[TRACE]
+    return prediction.trace[NEEDLE]
 
 
 def _row(length: int, asked: Sequence[tuple[Question, Prediction]]) -> NeedleRow:

@@ -9,6 +9,7 @@ them, so that a difference between two lengths is one of length.
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import re
 from collections import Counter
@@ -105,6 +106,7 @@ def draw_tasks(pages: Sequence[HayPage], plan: NeedlePlan) -> tuple[NeedleTask, 
     """
     chance = random.Random(plan.seed)
     clozes = _draw_clozes(pages, plan.count, chance)
+    _check_lengths(pages, clozes, plan.lengths)
     depths = [DEPTHS[number % len(DEPTHS)] for number in range(plan.count)]
     orders = [chance.sample(range(len(pages)), len(pages)) for _ in clozes]
     drawn = [
@@ -113,11 +115,17 @@ def draw_tasks(pages: Sequence[HayPage], plan: NeedlePlan) -> tuple[NeedleTask, 
         for sought in (depths, [None] * plan.negatives)
         for cloze, order, depth in zip(clozes, orders, sought, strict=False)
     ]
-    ids = question_ids([(pages[cloze.place].item.name, cloze.question) for cloze, *_ in drawn])
+    ids = question_ids([(pages[task[0].place].item.name, _asked(pages, *task)) for task in drawn])
     return tuple(
         NeedleTask(_question(id_, pages[cloze.place], cloze, length, depth), length, depth, haystack, _pages_of(pages, cloze))
         for id_, (cloze, length, depth, haystack) in zip(ids, drawn, strict=True)
     )
+
+
+def _asked(pages: Sequence[HayPage], cloze: Cloze, length: int, depth: float | None, haystack: Sequence[int]) -> str:
+    """All that an answer depends on: two runs are compared by question_id, and only equal haystacks are the same question."""
+    hay = [pages[place].item.content.page.point_id for place in haystack]
+    return json.dumps([cloze.question, length, depth, hay])
 
 
 def _pages_of(pages: Sequence[HayPage], cloze: Cloze) -> int:
@@ -236,13 +244,30 @@ def _competes(page: HayPage, cloze: Cloze) -> bool:
     return not page.item.content.text or _plain(cloze.value) in page.words or shared >= _SAME * len(cloze.telling)
 
 
+def _check_lengths(pages: Sequence[HayPage], clozes: Sequence[Cloze], lengths: Sequence[int]) -> None:
+    """Raises UsageError where a length has no room for a needle's page and one that it is hidden beside."""
+    needed = {cloze: pages[cloze.place].tokens + _smallest_hay(pages, cloze) for cloze in clozes}
+    cloze = max(needed, key=needed.__getitem__)
+    if (shortest := min(lengths)) < needed[cloze]:
+        raise UsageError(
+            f"a page of {pages[cloze.place].tokens:,} tokens is no needle among {shortest:,}: no other page has room beside it",
+            f"ask for --lengths of {needed[cloze]:,} tokens or more",
+        )
+
+
+def _smallest_hay(pages: Sequence[HayPage], cloze: Cloze) -> int:
+    """The tokens of the smallest page that may stand beside a needle. Raises UsageError where there is none."""
+    tokens = [page.tokens for page in pages if not _competes(page, cloze)]
+    if not tokens:
+        raise UsageError("the library has no other page to hide a needle's beside", "add documents")
+    return min(tokens)
+
+
 def _haystack(
     pages: Sequence[HayPage], cloze: Cloze, order: Sequence[int], length: int, depth: float | None
 ) -> tuple[int, ...]:
     """As many pages in `order` as `length` holds, none of which answers; the needle's page goes in at `depth`."""
     left = length - (pages[cloze.place].tokens if depth is not None else 0)
-    if left < 0:
-        raise UsageError(f"a page of {length - left:,} tokens is no needle among {length:,}", "ask for longer --lengths")
     hay = [place for place in order if not _competes(pages[place], cloze)]
     chosen: list[int] = []
     for place in hay:

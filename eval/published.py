@@ -20,8 +20,8 @@ class PublishedSystem:
     """One published result. Figures are fractions from 0 to 1, None where they are not known.
 
     `una` is the accuracy on unanswerable questions, `setting` how the pages come to the reader, `questions` how many were
-    asked, None where that is not known. `comparable` is whether a run with retrieval may be set beside it at all; `note` says
-    what to know before doing so.
+    asked, None where that is not known. `source` says too which figures were only cited elsewhere. `comparable` is whether a
+    run with retrieval may be set beside it at all, which nobody can say of an unknown protocol; `note` says what to know.
     """
 
     system: str
@@ -48,6 +48,8 @@ class PublishedSystem:
             raise ValueError(f"setting is one of {', '.join(get_args(Setting))}, got {self.setting!r}")
         if self.protocol not in get_args(Protocol):
             raise ValueError(f"protocol is one of {', '.join(get_args(Protocol))}, got {self.protocol!r}")
+        if self.comparable and self.protocol == "unknown":
+            raise ValueError(f"what was scored by an unknown protocol is not comparable, got {self.system!r}")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,11 +10,18 @@ from typing import Any, cast
 
 from docrag.errors import UsageError
 from docrag.eval.entries import Entry
-from docrag.eval.predictions import Prediction, read_lines, to_prediction
+from docrag.eval.predictions import Prediction, check_kind, read_lines, to_prediction
 from docrag.eval.questions import Question
+from docrag.eval.scoring import ANSWER_FORMATS
 
 CONFIG, QUESTIONS, PREDICTIONS, SCORES = "config.json", "questions.jsonl", "predictions.jsonl", "scores.json"
 _ANEW = "start anew in another folder"
+# Of config.json, what others look into; a run of before may lack some.
+_KINDS: Mapping[str, type[Any]] = {
+    **dict.fromkeys(("settings", "fingerprints", "library"), dict),
+    **dict.fromkeys(("benchmark", "scope", "extracted_by"), str),
+    "later_git_commits": list,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is damaged: {error}", _ANEW) from None
     if not isinstance(config, dict):
         raise UsageError(f"{path} is damaged: it holds no JSON object", _ANEW)
+    for name, kind in _KINDS.items():
+        if not isinstance(config.get(name, kind()), kind):
+            raise UsageError(f"{path} is damaged: {name} is {config[name]!r}", _ANEW)
     return cast("dict[str, Any]", config)
 
 
@@ -83,7 +93,7 @@ def by_question(path: Path, predictions: Iterable[Prediction], questions: Iterab
 def _question(entry: Entry) -> Question:
     fields = entry.fields
     try:
-        return Question(
+        question = Question(
             question_id=fields["question_id"],
             doc_id=fields["doc_id"],
             doc_type=fields["doc_type"],
@@ -93,5 +103,21 @@ def _question(entry: Entry) -> Question:
             evidence_sources=tuple(fields["evidence_sources"]),
             answer_format=fields["answer_format"],
         )
+        _check_question(question)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{entry.where}: no question of a docrag run: {error!r}") from None
+    except ValueError as error:
+        raise UsageError(f"{entry.where}: no question of a docrag run: {error}") from None
+    return question
+
+
+def _check_question(question: Question) -> None:
+    """Raises ValueError where a field is of another kind than a run writes."""
+    for name in ("question_id", "doc_id", "doc_type", "question", "answer"):
+        check_kind(name, getattr(question, name), str)
+    for page in question.evidence_pages:
+        check_kind("a page of evidence_pages", page, int)
+    for source in question.evidence_sources:
+        check_kind("one of evidence_sources", source, str)
+    if question.answer_format not in ANSWER_FORMATS:
+        raise ValueError(f"answer_format is one of {', '.join(ANSWER_FORMATS)}, got {question.answer_format!r}")

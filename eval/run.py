@@ -12,7 +12,7 @@ import os
 import subprocess
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,16 @@ from docrag.eval.summary import Summary, flatten, summarise
 Answerer = Callable[[Question], Prediction]
 Progress = Callable[[int, int], None]
 
-_COMMIT = "git_commit"
+_COMMIT, _LATER_COMMITS = "git_commit", "later_git_commits"
+_LIBRARY = "library"
 _LOCK = ".lock"
 # Recorded, so that a run can be traced; what changes no figure need not end it.
 _NOT_COMPARED = {
-    *(_COMMIT, "index", "data", "concurrency"),
+    *(_COMMIT, _LATER_COMMITS, "index", "data", "concurrency"),
     *(f"settings.{name}" for name in ("workers", "reader_cache", "reader_timeout_s", "reader_retries")),
 }
-_NO_SCORES = {"spending", "usage", "cost", "config"}  # of the summary: times, and what a cache may have saved
+# Of the summary: times, what a cache may have saved, and what errors say, in which an address or a time may stand.
+_NO_SCORES = {"failures", "spending", "usage", "cost", "config"}
 # What a process that was killed at its very start may have left: that is still an empty folder.
 _BEGUN = {_LOCK, f"{CONFIG}.tmp"}
 
@@ -46,8 +48,8 @@ class RunConfig:
 
     `settings` is the resolved configuration, `fingerprints` those of the index's lanes, `benchmark` the one that the questions
     are of, in its `form`. `prompts_sha256` is of the prompts, where a model reads them; `image_rule` is that of the tokens of
-    ranked pages. `index` and `data` say where these lay. In a `retrieval_only` run answers are not kept, and the figures about
-    them are null.
+    ranked pages. `library` tells the documents that were asked from any others; `index` and `data` say where these lay. In a
+    `retrieval_only` run answers are not kept, and the figures about them are null.
     """
 
     settings: Mapping[str, Any]
@@ -58,6 +60,7 @@ class RunConfig:
     form: str = ""
     prompts_sha256: str | None = None
     image_rule: str = ""
+    library: Mapping[str, Any] = field(default_factory=dict[str, Any])
     index: str = ""
     data: str = ""
 
@@ -88,8 +91,9 @@ def run_benchmark(
 
     A prediction is on disk as soon as it is made; what an earlier process was killed in the middle of writing is dropped and
     asked again, and so is what failed, unless it has no document. Several threads call `answerer` where `concurrency` is over
-    1. Raises UsageError where `out_dir` has something in it and `resume` is not set, was begun with other settings, questions
-    or version, or another process is at work on it; what `answerer` raises ends the run, which can then be resumed.
+    1. Raises UsageError where `out_dir` has something in it and `resume` is not set, was begun with other settings, questions,
+    documents or version, or another process is at work on it; what `answerer` raises ends the run, which can then be resumed.
+    Going on with another commit of the same version is let in, and goes on record.
     """
     _check_questions(questions)
     how = options or RunOptions()
@@ -155,6 +159,8 @@ def _record(questions: Sequence[Question], config: RunConfig, how: RunOptions) -
         "image_rule": config.image_rule,
         "scope": config.scope,
         "retrieval_only": config.retrieval_only,
+        "extracted_by": "",  # the answers are scored as the reader gave them, without the benchmark's stage of extraction
+        _LIBRARY: dict(config.library),
         "index": config.index,
         "data": config.data,
         "concurrency": how.concurrency,
@@ -215,9 +221,10 @@ def _alone(out_dir: Path) -> Generator[None]:
 def _begin(out_dir: Path, record: dict[str, Any], questions: Sequence[Question], resume: bool) -> dict[str, Any]:
     """Write what stands at the start, or check that the run was begun with the same; returns the record that goes with it."""
     _check_folder(out_dir, resume)  # another process may have begun it just now
-    if (out_dir / CONFIG).exists():
-        record = _same_record(out_dir, read_config(out_dir), record)
-    else:
+    begun = read_config(out_dir) if (out_dir / CONFIG).exists() else None
+    if begun is not None:
+        record = _with_commit(_same_record(out_dir, begun, record), record[_COMMIT])
+    if record != begun:
         _write(out_dir / CONFIG, _json(record))
     if not (out_dir / QUESTIONS).exists():
         _write(out_dir / QUESTIONS, "".join(f"{json.dumps(asdict(question))}\n" for question in questions))
@@ -225,20 +232,34 @@ def _begin(out_dir: Path, record: dict[str, Any], questions: Sequence[Question],
 
 
 def _same_record(out_dir: Path, begun: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    if _LIBRARY not in begun:
+        raise UsageError(
+            f"{out_dir} does not say which documents it was begun with, so nobody can tell whether they are still the same",
+            "it can be read and compared as it is; to go on, begin another run by --out",
+        )
     old, new = dict(flatten(begun)), dict(flatten(now))
     names = [name for name in {**old, **new} if name not in _NOT_COMPARED and old.get(name) != new.get(name)]
     if names:
         changes = "; ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names)
         raise UsageError(
-            f"{out_dir} was begun otherwise: {changes}", "go on with the same settings, or name another folder by --out"
+            f"{out_dir} was begun otherwise: {changes}",
+            "go on with the same settings and documents, or name another folder by --out",
         )
     return begun
+
+
+def _with_commit(begun: dict[str, Any], commit: str | None) -> dict[str, Any]:
+    """The record with the commit that goes on now, where that is another one than the last."""
+    later: list[str | None] = begun.get(_LATER_COMMITS, [])
+    if commit == [begun.get(_COMMIT), *later][-1]:
+        return begun
+    return {**begun, _LATER_COMMITS: [*later, commit]}
 
 
 def _take_up(path: Path, questions: Sequence[Question]) -> dict[str, Prediction]:
     """The predictions of an earlier process, by question_id, but for those to ask again: these lose their lines.
 
-    That is a line that was not finished, and what failed, unless its document is not in the library.
+    That is a line that was not finished, and what failed, unless its document is not in the library, which is still the same.
     """
     if not path.exists():
         return {}

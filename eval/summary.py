@@ -36,7 +36,7 @@ class Summary:
     def intervals(self) -> Mapping[str, Interval | None]:
         """Of 95 %; None where there are fewer than two documents, or nothing to average."""
         headline, found = self.analysis.headline, self.analysis.retrieval[self.retrieval.scope]
-        figures = {name: headline[name] for name in ("accuracy", "f1", "answerable", "unanswerable")}
+        figures = {name: headline[name] for name in _WITH_INTERVALS}
         figures |= {f"recall@{k}": found[f"recall@{k}"] for k in RECALL_DEPTHS}
         return {name: _interval(figure) for name, figure in figures.items()}
 
@@ -55,6 +55,7 @@ class Summary:
             "retrieval": self.retrieval.to_json(),
             **library,
             "counts": dict(analysis.counts),
+            "failures": dict(analysis.failures),
             "balanced": analysis.headline["balanced"].to_json(),
             "strict": {name: analysis.headline[f"strict_{name}"].to_json() for name in ("accuracy", "answerable")},
             "abstention": {name: analysis.headline[key].to_json() for name, key in _ABSTENTION.items()},
@@ -73,6 +74,8 @@ class Summary:
         return summary_text(self.analysis, flatten(self.config))
 
 
+# The official figures at the top of summary.json.
+_WITH_INTERVALS = ("accuracy", "f1", "answerable", "single_page", "cross_page", "unanswerable")
 _ABSTENTION = {"precision": "abstention_precision", "recall": "abstention_recall", "wrongly_refused": "wrongly_refused"}
 
 

@@ -27,18 +27,22 @@ _EVIDENCE = {
     "in_context_any": "at least one was",
     "read_precision": "of the pages read, evidence",
     "read_recall": "of the evidence pages, read",
+    "read_f1": "F1 of the two",
     "answer_given_all": "accuracy where all were read",
     "answer_given_some": "accuracy where some were",
     "answer_given_none": "accuracy where none was",
 }
 _TRADEOFF_POINTS = 5
+_REASONS_TOLD = 3
+_LONGEST_REASON = 200  # characters; an error may tell a page
 
 
-def summary_text(analysis: Analysis, settings: Iterable[tuple[str, Any]]) -> str:
-    """Markdown; `settings` are (name, value) and stand at the end."""
+def summary_text(analysis: Analysis, settings: Iterable[tuple[str, Any]], name: str = "") -> str:
+    """Markdown; `settings` are (name, value) and stand at the end. `name` is the run's, where there are several."""
     blocks = [
-        "# Results",
+        f"# Results of {_cell(name)}" if name else "# Results",
         f"{_told(analysis.counts)} Figures are in percent; intervals are of 95 %, by bootstrap over documents.",
+        *filter(None, [failures_text(analysis)]),
         *(_figures("answers", _named(analysis.headline, _HEADLINE)) if analysis.breakdowns else ()),
         *_retrieval(analysis.retrieval),
         *_figures("pages in the context", _named(analysis.evidence, _EVIDENCE)),
@@ -52,15 +56,18 @@ def summary_text(analysis: Analysis, settings: Iterable[tuple[str, Any]]) -> str
 
 def comparison_text(found: Comparison, names: tuple[str, str]) -> str:
     """Markdown: what the first of two runs gains over the second, who changed, what both took, and which settings differ."""
-    told = f"{found.common:,} questions in common: {len(found.better):,} better, {len(found.worse):,} worse in {names[0]}."
-    left_out = [f"{count:,} of {name}" for count, name in zip((found.only_a, found.only_b), names, strict=True) if count]
+    a, b = map(_cell, names)
+    told = f"{found.common:,} questions in common: {len(found.better):,} better, {len(found.worse):,} worse in {a}."
+    if found.other_references:
+        told += f" {other_references_text(found, (a, b))}"
+    left_out = [f"{count:,} of {name}" for count, name in zip((found.only_a, found.only_b), (a, b), strict=True) if count]
     gains = [(name, _percent(found.a[name]), _percent(found.b[name]), _gain(gain)) for name, gain in found.gains.items()]
     took = [name for name in dict.fromkeys([*found.spending_a, *found.spending_b]) if name.endswith(("_mean", "_p95"))]
     spent = [
         (name.replace("_", " "), *(_number(of.get(name, 0.0)) for of in (found.spending_a, found.spending_b))) for name in took
     ]
     blocks = [
-        f"# {names[0]} against {names[1]}",
+        f"# {a} against {b}",
         told + (f" Left out: {', '.join(left_out)}." if left_out else ""),
         _table(("%", *names, "gain"), gains),
         *([_table(("a question took", *names), spent)] if spent else ()),
@@ -69,6 +76,31 @@ def comparison_text(found: Comparison, names: tuple[str, str]) -> str:
         else "The settings are the same.",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def other_references_text(found: Comparison, names: tuple[str, str]) -> str:
+    """That the runs were scored by different references, for whoever compares them."""
+    many = found.other_references
+    asked = f"{many:,} of these questions have" if many > 1 else "One of these questions has"
+    return f"{asked} another answer, format or evidence pages in {names[1]} than in {names[0]}, by which both are scored here."
+
+
+def failures_text(analysis: Analysis) -> str:
+    """How many questions failed, and why: the most frequent reasons. "" where none did."""
+    if not analysis.failures:
+        return ""
+    counts = analysis.counts
+    told = [f"{count:,}: {_short(why)}" for why, count in list(analysis.failures.items())[:_REASONS_TOLD]]
+    more = len(analysis.failures) - len(told)
+    others = [f"{more:,} other reasons" if more > 1 else "another reason"] if more else []
+    return (
+        f"{counts['failed']:,} of {counts['questions']:,} questions failed, and count as wrong. {'; '.join([*told, *others])}."
+    )
+
+
+def _short(why: str) -> str:
+    line = " ".join(why.split()).rstrip(".")
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]} ..."
 
 
 def _gain(gain: Figure) -> str:
@@ -141,7 +173,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """The first column is of names, the others of numbers."""
     rule = "|".join(["---", *["---:"] * (len(head) - 1)])
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
-    return "\n".join([f"| {' | '.join(head)} |", f"|{rule}|", *lines])
+    return "\n".join([f"| {' | '.join(map(_cell, head))} |", f"|{rule}|", *lines])
 
 
 def _percent(figure: Figure) -> str:
@@ -161,4 +193,5 @@ def _number(value: float) -> str:
 
 
 def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    """On one line, and without what ends a cell: a folder of a run may be called anything."""
+    return " ".join(str(value).replace("|", "\\|").split())

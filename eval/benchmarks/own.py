@@ -2,8 +2,8 @@
 
     {"question": "Who signed the lease?", "answer": "M. Okafor", "document": "lease.pdf", "evidence_pages": [3]}
 
-`answer` may be "Not answerable". `document` is a name in the library or the end of one; without it the whole library is asked.
-`evidence_pages` are 1-based. Where `answer_format` is left out, it is inferred, see `infer_format`.
+`answer` may be "Not answerable", in any case. `document` is a name in the library or the end of one; without it the whole
+library is asked. `evidence_pages` are 1-based. Where `answer_format` is left out, it is inferred, see `infer_format`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def infer_format(answer: Value) -> tuple[AnswerFormat, str]:
     "Not answerable" is None; a list, or the text of one, List; a whole number Int, also with separators (1,250), but not with
     leading zeros; any other number, and all with `$` or `%`, Float; everything else Str.
     """
-    text = str(answer).strip()
+    text = _text_of(answer)
     if text == NOT_ANSWERABLE:
         return "None", text
     if isinstance(answer, list) or _is_list(text):
@@ -90,10 +90,16 @@ def _answer(entry: Entry) -> tuple[AnswerFormat, str]:
     answer_format, answer = infer_format(value)
     if entry.has("answer_format"):
         answer_format = entry.answer_format()
-        answer = answer if answer_format in ("Int", "Float") else str(value).strip()
+        answer = answer if answer_format in ("Int", "Float") else _text_of(value)
     if score_answer(answer, answer, answer_format) != 1.0:
         raise entry.fault("answer", f"{answer!r} is nothing that the format {answer_format} can score")
     return answer_format, answer
+
+
+def _text_of(answer: Value) -> str:
+    """ "not answerable" in any case is the one spelling by which such questions are told everywhere."""
+    text = str(answer).strip()
+    return NOT_ANSWERABLE if text.casefold() == NOT_ANSWERABLE.casefold() else text
 
 
 def _is_list(text: str) -> bool:

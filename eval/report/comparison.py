@@ -9,6 +9,7 @@ from docrag.eval.report.charts import Chart, gains_chart
 from docrag.eval.report.runs import Run
 from docrag.eval.report.view import Cell, Drawing, Section, Table, figure_cell, gain_cell, shown_value, table
 from docrag.eval.report.words import measure_name
+from docrag.eval.summary_text import other_references_text
 
 
 def comparison_section(first: Run, second: Run, found: Comparison, key: str, draw: Callable[[Chart, str], str]) -> Section:
@@ -19,7 +20,8 @@ def comparison_section(first: Run, second: Run, found: Comparison, key: str, dra
         drawings = (Drawing(chart.title, draw(chart, key)),)
     lead = (
         f"{first.name} minus {second.name} on the {found.common} questions that both have, question by question. In percentage "
-        "points; a difference whose interval holds 0 may be chance."
+        "points; a difference whose interval holds 0 may be chance, and so may one without an interval, which has too few "
+        "documents for one, or all of them changed by the same."
     )
     settings = [[Cell(name), Cell(shown_value(a)), Cell(shown_value(b))] for name, (a, b) in found.settings.items()]
     differing = table(["what differs in the settings", first.name, second.name], settings)
@@ -36,18 +38,25 @@ def comparison_section(first: Run, second: Run, found: Comparison, key: str, dra
 
 def _measured(first: Run, second: Run, found: Comparison) -> Table:
     rows = [
-        [Cell(measure_name(name)), figure_cell(found.a.get(name)), figure_cell(found.b.get(name)), gain_cell(gain)]
+        [Cell(measure_name(name)), gain_cell(gain), figure_cell(found.a.get(name)), figure_cell(found.b.get(name))]
         for name, gain in found.gains.items()
     ]
-    return table(["", first.name, second.name, f"{first.name} minus {second.name}"], rows)
+    # The difference first: on a phone what stands last is out of sight.
+    return table(["", f"{first.name} minus {second.name}", first.name, second.name], rows)
 
 
 def _notes(first: Run, second: Run, found: Comparison) -> list[str]:
     notes: list[str] = []
-    if found.only_a or found.only_b:
-        others = f"{found.only_a} are only in {first.name}, {found.only_b} only in {second.name}"
-        compared = f"Compared here are the {found.common} that both have; the headline above is each run's own."
+    compared = f"Compared here are the {found.common} that both have; the headline above is each run's own."
+    only_a, only_b = found.only_a - found.unasked_b, found.only_b - found.unasked_a
+    if only_a or only_b:
+        others = f"{only_a} are only in {first.name}, {only_b} only in {second.name}"
         notes.append(f"These runs have different questions: {others}. {compared}")
+    for run, unasked in ((first, found.unasked_a), (second, found.unasked_b)):
+        if unasked:
+            notes.append(f"{run.name} has not come to {unasked} of the questions yet. {compared}")
+    if found.other_references:
+        notes.append(other_references_text(found, (first.name, second.name)))
     if "accuracy" in found.gains:  # both were answered
         equal = found.common - len(found.better) - len(found.worse)
         higher = f"{first.name} has the higher official score on {len(found.better)} questions"

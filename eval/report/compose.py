@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from docrag.eval.breakdowns import titles_of
 from docrag.eval.compare import compare
 from docrag.eval.figures import Comparison
 from docrag.eval.report import sections
@@ -77,6 +78,7 @@ def compose(runs: Sequence[Run], rows: Sequence[QuestionRow], pictures: Pictures
         notes=notes_of(runs),
         sections=tuple(section for section in found if section),
         config=sections.config_table(runs),
+        titles=titles_of(runs[0].record.config),
         questions=len(rows),
         runs=len(runs),
         picture_note=NO_PICTURES.format(pictures.note) if pictures.note else "",
@@ -87,5 +89,5 @@ def compose(runs: Sequence[Run], rows: Sequence[QuestionRow], pictures: Pictures
 
 def _summary(runs: Sequence[Run], comparisons: Sequence[tuple[Run, Comparison]]) -> str:
     """Markdown: each run, then what the first has more than the others."""
-    told = [summary_text(run.analysis, flatten(run.record.config)) for run in runs]
+    told = [summary_text(run.analysis, flatten(run.record.config), run.name if len(runs) > 1 else "") for run in runs]
     return "\n".join([*told, *(comparison_text(found, (runs[0].name, other.name)) for other, found in comparisons)])

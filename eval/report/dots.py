@@ -84,8 +84,9 @@ def _draw_headline(surface: Surface, dots: Sequence[_Dot], bound: float) -> None
         _draw_marker(surface, axes, (x + 6, LEGEND_HEIGHT / 2 - 2), "ink" if filled else "soft", filled=filled)
         surface.text(x + 17, LEGEND_HEIGHT / 2 - 2, label, colour="soft")
         x += 17 + text_width(label) + 16
-    scale = [(step / 5, f"{20 * step}") for step in range(round(bound * 5) + 1)]
-    scale[-1] = (bound, f"{bound:.0%}".replace("%", " %"))
+    steps = 4 if bound == 1 else round(bound * 5)  # of a fifth up to 80 %: five of them would have no room for "100 %"
+    scale = [(bound * step / steps, f"{100 * bound * step / steps:.0f}") for step in range(steps)]
+    scale.append((bound, f"{100 * bound:.0f} %"))
     _draw_dots(surface, dots, (0.0, bound), scale, LEGEND_HEIGHT)
 
 

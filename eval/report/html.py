@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -28,6 +28,7 @@ class Page:
     notes: tuple[str, ...]
     sections: tuple[Section, ...]
     config: Table
+    titles: Mapping[str, str]  # what groups of questions are called, by the breakdown's key
     questions: int
     runs: int
     picture_note: str
@@ -37,7 +38,7 @@ def render(page: Page, names: Sequence[str], rows: Sequence[QuestionRow], pictur
     """The whole file. `styles` are those that were lifted out of the page's drawings."""
     style = f"\n{_file('report.css')}{styles.css()}\n"
     script = f"\n{_file('report.js')}"
-    data = {"runs": list(names), "drawn": RANKED_DRAWN, "rows": [asdict(row) for row in rows]}
+    data = {"runs": list(names), "titles": dict(page.titles), "drawn": RANKED_DRAWN, "rows": [asdict(row) for row in rows]}
     return (
         _environment()
         .get_template("report.html.j2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from docrag.eval.published import Beside, comparable_to
 from docrag.eval.report.charts import Chart, headline_chart
@@ -17,7 +18,7 @@ def published_section(runs: Sequence[Run], draw: Callable[[Chart, str], str]) ->
     first = runs[0]
     if first.record.config.get("retrieval_only") or not _is_mmlongbench(first):
         return None
-    beside = comparable_to(first.record.config)
+    beside = comparable_to(first.record.config, _extracted_by(first))
     charted = [(run.name, run.analysis.headline["accuracy"]) for run in runs]
     chart = headline_chart(charted if len(charted) <= CHARTED_RUNS else charted[:1], beside)
     ours = [_our_row(run) for run in runs]
@@ -33,8 +34,13 @@ def published_section(runs: Sequence[Run], draw: Callable[[Chart, str], str]) ->
         lead,
         notes=(f"None of them may be set beside this run as it is: {'; '.join(shared)}.",) if shared else (),
         drawings=(Drawing(chart.title, draw(chart, "published")),),
-        tables=(table(_HEAD, rows),),
+        tables=(replace(table(_HEAD, rows), stacked=True),),
     )
+
+
+def _extracted_by(run: Run) -> str:
+    """The extractor that is on record; docrag's own runs have none, and those of before did not say so."""
+    return str(run.record.config.get("extracted_by") or "")
 
 
 def _is_mmlongbench(run: Run) -> bool:
@@ -46,7 +52,9 @@ def _our_row(run: Run) -> list[Cell]:
     headline = run.analysis.headline
     figures = [figure_cell(headline.get(key)) for key in ("accuracy", "f1", "unanswerable")]
     reader = run.record.config.get("settings", {}).get("reader", DASH)
-    return [Cell(run.name, "this report"), *figures, Cell("retrieval", str(reader)), Cell(DASH)]
+    extracted = _extracted_by(run)
+    stage = f"answers extracted by {extracted}" if extracted else "answers as given, not extracted"
+    return [Cell(run.name, "this report"), *figures, Cell("retrieval", f"{reader}; {stage}"), Cell(DASH)]
 
 
 def _their_row(one: Beside, shared: Sequence[str]) -> list[Cell]:

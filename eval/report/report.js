@@ -24,8 +24,9 @@
   const isWrong = (said) => Boolean(said) && !isFailed(said) && said.score === 0;
   const hasMissed = (said) => Boolean(said) && said.missed.length > 0;
 
-  function verdict(said) {
-    if (!said) return ["not asked yet", ""];
+  function verdict(row, place) {
+    const said = row.runs[place];
+    if (!said) return [row.absent.includes(place) ? "not in this run" : "not asked yet", ""];
     if (isFailed(said)) return ["failed", "failed"];
     if (said.score === null) return ["not answered", ""];
     if (isRight(said)) return [isRefused(said) ? "rightly refused" : said.score < 1 ? "right in part" : "right", "right"];
@@ -45,14 +46,17 @@
   // --- filters ---------------------------------------------------------------------------------------------------------
   const judged = () => (controls.run ? Number(controls.run.value) : 0);
   const said = (row) => row.runs[judged()];
-  const distinct = (values) => [...new Set(values)].sort().map((value) => [value, value]);
+  const isAbsent = (row) => row.absent.includes(judged());
+  const numeric = new Intl.Collator("en", { numeric: true }).compare;
+  const distinct = (values) => [...new Set(values)].sort(numeric).map((value) => [value, value]);
   const selects = {
-    result: ["Result", [["right", "right"], ["wrong", "wrong"], ["refused", "refused"], ["failed", "failed"], ["unasked", "not asked yet"]],
-      (row, value) => ({ right: isRight, wrong: isWrong, refused: isRefused, failed: isFailed, unasked: (one) => !one })[value](said(row))],
+    result: ["Result", [["right", "right"], ["wrong", "wrong"], ["refused", "refused"], ["failed", "failed"], ["unasked", "not asked yet"], ["absent", "not in this run"]],
+      (row, value) => ({ right: isRight, wrong: isWrong, refused: isRefused, failed: isFailed,
+        unasked: (one) => !one && !isAbsent(row), absent: () => isAbsent(row) })[value](said(row))],
     answerable: ["Answerable", [["yes", "answerable"], ["no", "unanswerable"]], (row, value) => row.answerable === (value === "yes")],
     needed: ["Evidence pages needed", distinct(data.rows.map((row) => row.needed)), (row, value) => row.needed === value],
-    source: ["Evidence source", distinct(data.rows.flatMap((row) => row.sources)), (row, value) => row.sources.includes(value)],
-    type: ["Document type", distinct(data.rows.map((row) => row.type)), (row, value) => row.type === value],
+    source: [data.titles.source, distinct(data.rows.flatMap((row) => row.sources)), (row, value) => row.sources.includes(value)],
+    type: [data.titles.doc_type, distinct(data.rows.map((row) => row.type)), (row, value) => row.type === value],
     document: ["Document", distinct(data.rows.map((row) => row.document)), (row, value) => row.document === value],
   };
   const checks = {
@@ -135,7 +139,7 @@
 
   // --- one question ----------------------------------------------------------------------------------------------------
   function chip(row, place) {
-    const [text, kind] = verdict(row.runs[place]);
+    const [text, kind] = verdict(row, place);
     const name = data.runs.length > 1 ? `${data.runs[place]}: ` : "";
     return make("span", { class: `chip ${kind}` }, name + text);
   }
@@ -183,7 +187,7 @@
   const aboutQuestion = (row) => [
     ["Expected", `${row.answer}  (${row.format})`],
     ["Evidence", row.pages.length ? `page ${row.pages.join(", ")}` : row.answerable ? "no page of the document is named" : "none: this can't be answered"],
-    ["Kind of evidence", row.sources.join(", ")],
+    [data.titles.source, row.sources.join(", ")],
   ];
 
   const aboutAnswer = (one) => [
@@ -192,7 +196,7 @@
     ["Official score", score(one.score)],
     ["Strict score", one.strict_outcome === "scored" ? score(one.strict) : one.strict_outcome],
     ["Confidence", one.prediction === null ? "" : one.confidence.toFixed(2)],
-    ["Pages read", one.read.join(", ")],
+    ["Pages read", one.read.map((number, place) => (one.read_of.length ? `${number} of ${one.read_of[place]}` : number)).join(", ")],
     ["Time", `${Math.round(one.milliseconds).toLocaleString("en")} ms`],
   ];
 
@@ -204,7 +208,7 @@
     }
     const sides = row.runs.map((one, place) => make("div", {}, make("h4", {}, data.runs[place]), ...(one
       ? [facts(aboutAnswer(one)), ...shown(row, one)]
-      : [make("p", { class: "soft" }, "This run has no answer to this question.")])));
+      : [make("p", { class: "soft" }, `This question is ${verdict(row, place)[0]}.`)])));
     return make("div", { class: "inside" }, facts(aboutQuestion(row)), make("div", { class: "sides" }, ...sides), link);
   }
 
@@ -308,9 +312,13 @@
     find("questions").scrollIntoView();
   }
 
+  function asked() {
+    try { return decodeURIComponent(location.hash); } catch { return ""; } // anybody may write a lone % behind the address
+  }
+
   function follow() {
-    const id = decodeURIComponent(location.hash).replace(/^#q-/, "");
-    const row = location.hash.startsWith("#q-") ? data.rows.find((one) => one.id === id) : undefined;
+    const hash = asked();
+    const row = data.rows.find((one) => hash === `#q-${one.id}`);
     if (!row) return;
     if (!chosen().includes(row)) { find("filters").reset(); countOptions(); }
     page = Math.floor(chosen().indexOf(row) / PAGE_SIZE);
@@ -333,7 +341,18 @@
     name();
   }
 
+  // Paper can't be opened: tables that are folded up on the screen are printed.
+  function unfoldForPrint() {
+    let folded = [];
+    addEventListener("beforeprint", () => {
+      folded = [...document.querySelectorAll("section:not(#questions, #config) details:not([open])")];
+      folded.forEach((one) => { one.open = true; });
+    });
+    addEventListener("afterprint", () => { folded.forEach((one) => { one.open = false; }); });
+  }
+
   buildTheme();
+  unfoldForPrint();
   buildFilters();
   find("before").addEventListener("click", () => turn(-1));
   find("after").addEventListener("click", () => turn(1));

@@ -34,7 +34,8 @@ class PredictionRow:
 
     `score` is the official one and `strict` docrag's own, both from 0 to 1, None where there is nothing to score. `ranked` are
     the best pages in the run's scope; `places` is the rank of each evidence page in it, 0 where it is not there, and `missed`
-    are the evidence pages that are not among the first five; both are () in a run that searched nothing.
+    are the evidence pages that are not among the first five; both are () in a run that searched nothing. `read_of` names the
+    documents of `read` where the question names none.
     """
 
     prediction: str | None
@@ -49,13 +50,14 @@ class PredictionRow:
     places: tuple[int, ...]
     missed: tuple[int, ...]
     read: tuple[int, ...]
+    read_of: tuple[str, ...]
     cited: tuple[CitedRow, ...]
     response: str
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionRow:
-    """A question and what each run made of it; None where a run has not asked it."""
+    """A question and what each run made of it; None where a run has not come to it, or is not asked it at all: `absent`."""
 
     id: str
     document: str
@@ -68,6 +70,7 @@ class QuestionRow:
     needed: str
     sources: tuple[str, ...]
     runs: tuple[PredictionRow | None, ...]
+    absent: tuple[int, ...]  # places of the runs that don't have the question
 
 
 def question_rows(runs: Sequence[Run]) -> tuple[QuestionRow, ...]:
@@ -99,6 +102,7 @@ def _question_row(question_id: str, runs: Sequence[Run], searched: Sequence[bool
             _prediction_row(run, case, evidence, has_searched) if case else None
             for (run, case), has_searched in zip(found, searched, strict=True)
         ),
+        absent=tuple(place for place, (_, case) in enumerate(found) if case is None),
     )
 
 
@@ -130,6 +134,7 @@ def _prediction_row(run: Run, case: Case, evidence: Sequence[int], searched: boo
         places=places,
         missed=tuple(page for page, place in zip(evidence, places, strict=searched) if not 0 < place <= RANKED_DRAWN),
         read=prediction.read_pages,
+        read_of=prediction.read_documents,
         cited=tuple(_cited_row(cited, case.question.doc_id) for cited in prediction.citations),
         response=_cut(prediction.response),
     )

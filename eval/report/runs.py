@@ -25,7 +25,7 @@ class Run:
     @property
     def searched(self) -> bool:
         """Whether pages were ranked at all: in a run of needles nothing is searched."""
-        return any(said.ranked_pages or said.ranked_library for said in self.record.predictions.values())
+        return any(said.was_searched for said in self.record.predictions.values())
 
 
 def open_runs(records: Sequence[RunRecord]) -> tuple[Run, ...]:

@@ -23,6 +23,7 @@ from docrag.eval.report.view import (
     shown_value,
     table,
 )
+from docrag.eval.report.words import count
 from docrag.eval.summary import flatten
 
 # Key of Analysis.headline, name, and what it means, under headings that keep the two measures apart.
@@ -38,6 +39,13 @@ HEADLINE = (
         ),
     ),
     (
+        "Official: by pages needed",
+        (
+            ("single_page", "On one page", "questions whose evidence is on a single page"),
+            ("cross_page", "On several pages", "the other answerable questions"),
+        ),
+    ),
+    (
         "Strict: docrag's own",
         (
             (
@@ -45,6 +53,7 @@ HEADLINE = (
                 "Strict accuracy",
                 "the official rules without their holes; not for setting beside published figures",
             ),
+            ("strict_answerable", "Strict, answerable", "the same on answerable questions"),
         ),
     ),
     (
@@ -118,10 +127,13 @@ def _breakdown_table(runs: Sequence[tuple[str, Breakdown]]) -> Table:
         columns = [(name, dict(rows)) for name, rows in parts if rows]
     labels = dict.fromkeys(label for _, figures in columns for label in figures)
     rows = [
-        [Cell(label), *(figure_cell(figures.get(label)) for _, figures in columns), count_cell(_questions(columns, label))]
+        [
+            Cell(label, count(_questions(columns, label), "question")),
+            *(figure_cell(figures.get(label)) for _, figures in columns),
+        ]
         for label in labels
     ]
-    return table(["", *(name for name, _ in columns), "questions"], rows)
+    return table(["", *(name for name, _ in columns)], rows)
 
 
 def _questions(columns: Sequence[tuple[str, Mapping[str, Figure]]], label: str) -> int:
@@ -174,6 +186,9 @@ def _metric_table(metrics: Mapping[str, Figure], title: str) -> Table:
 EVIDENCE = (
     ("in_context_all", "All evidence pages were in the context", "of the answerable questions"),
     ("in_context_any", "At least one was", "of the answerable questions"),
+    ("read_precision", "Of the pages read, evidence", "precision, a question"),
+    ("read_recall", "Of the evidence pages, read", "recall, a question"),
+    ("read_f1", "F1 of the two", "a question"),
     ("answer_given_all", "Accuracy where all of them were", ""),
     ("answer_given_some", "Accuracy where some of them were", ""),
     ("answer_given_none", "Accuracy where none was", "right answers here rest on luck, or on other pages"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from docrag.eval.report.runs import CHARTED_RUNS, Run
+from docrag.eval.summary_text import failures_text
 
 _BENCHMARKS = {"mmlongbench-doc": "MMLongBench-Doc", "questions": "Questions of one's own", "needles": "Page needles"}
 
@@ -29,6 +30,8 @@ def notes_of(runs: Sequence[Run]) -> tuple[str, ...]:
         for run in runs
         if not run.record.finished
     ]
+    failed = [(run.name, told) for run in runs if (told := failures_text(run.analysis))]
+    notes += [told if len(runs) == 1 else f"{name}: {told}" for name, told in failed]
     if len(runs) > CHARTED_RUNS:
         notes.append(f"Charts show {runs[0].name} alone; the tables have every run, and each is compared with the first.")
     return tuple(notes)
@@ -46,8 +49,14 @@ def _sentence(run: Run) -> str:
 
 
 def _version(run: Run) -> str:
-    commit = run.record.config.get("git_commit")
-    version = f"docrag {run.record.config.get('docrag', '')}"
+    config = run.record.config
+    version, commit, later = f"docrag {config.get('docrag', '')}", config.get("git_commit"), config.get("later_git_commits", [])
     if not isinstance(commit, str):
         return version
-    return f"{version}, commit {commit[:10]}" + (" with changes" if commit.endswith("-dirty") else "")
+    return ", then ".join([f"{version}, commit {_commit(commit)}", *map(_commit, later)])
+
+
+def _commit(commit: str | None) -> str:
+    if commit is None:
+        return "an installed package"
+    return commit[:10] + (" with changes" if commit.endswith("-dirty") else "")

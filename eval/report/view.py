@@ -40,11 +40,12 @@ class TileGroup:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first cell of each row is its head."""
+    """The first cell of each row is its head. On a phone the rows of a `stacked` one are blocks, with the heads in them."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     title: str = ""
+    stacked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

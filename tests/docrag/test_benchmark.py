@@ -19,7 +19,7 @@ import pytest
 import docrag
 from docrag.benchmark import BenchmarkOptions, evaluate, page_rule, page_tokens
 from docrag.client import Library
-from docrag.errors import UsageError
+from docrag.errors import AmbiguousDocument, UsageError
 from docrag.eval.benchmarks import get_benchmark
 from docrag.eval.predictions import Prediction, read_predictions
 from docrag.eval.record import read_run
@@ -74,6 +74,7 @@ def test_every_question_is_asked_and_the_missing_document_counts_as_wrong(librar
     assert [prediction.outcome == "failed" for prediction in predictions] == [False, False, False, True]
     assert [prediction.ranked_pages[:1] for prediction in predictions[:2]] == [(2,), (2,)]
     assert [prediction.document_pages for prediction in predictions] == [3, 2, 2, None]
+    assert predictions[3].why.startswith(f"'{data}/documents/broken.pdf' could not be ingested: ")
     assert summary.scores.answerable.questions == 3
     assert summary.retrieval.mean("recall@1") == pytest.approx(2 / 3)
     config: Any = summary.config
@@ -106,6 +107,21 @@ def test_a_run_is_taken_up_only_when_told_and_only_with_its_settings(library: Li
     evaluate(library, data, tmp_path, BenchmarkOptions(resume=True))
     assert (tmp_path / "scores.json").read_bytes() == first
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_run_goes_on_with_the_same_documents_only_wherever_they_lie(data: Path, tmp_path: Path) -> None:
+    def go_on(index: Path, *more: Path) -> None:
+        with docrag.open(index, ocr="never", workers=1) as library:
+            library.encoder = HashEncoder()  # type: ignore[assignment]
+            if more:
+                library.ingest(more)
+            evaluate(library, data, tmp_path / "run", BenchmarkOptions(limit=2, resume=True))
+
+    go_on(tmp_path / "library", data / "documents" / "boats.pdf")
+    (tmp_path / "library").rename(tmp_path / "moved")
+    go_on(tmp_path / "moved")
+    with pytest.raises(UsageError, match=r"library\.documents was 1 and is now 2; library\.sha256 was"):
+        go_on(tmp_path / "moved", data / "documents" / "trains.pdf")
 
 
 def test_documents_are_found_by_name_where_the_data_lies_elsewhere(library: Library, data: Path, tmp_path: Path) -> None:
@@ -200,11 +216,22 @@ def test_questions_of_ones_own_may_name_no_document(library: Library, data: Path
     assert over_all.ranked_library is not None
     assert over_all.ranked_library[0][1] == 2
     assert over_all.ranked_library[0][0].endswith("trains.pdf")
+    assert {name.rpartition("/")[2] for name in over_all.read_documents} == {"boats.pdf", "trains.pdf"}
+    assert (len(over_all.read_documents), inside.read_documents) == (len(over_all.read_pages), ())
     assert (inside.ranked_pages[0], inside.ranked_library, inside.answer) == (2, None, "31")
     assert (nowhere.outcome, nowhere.has_no_document) == ("failed", True)
+    assert nowhere.why == "no document is called 'nowhere.pdf'"
     before = (tmp_path / "run" / "predictions.jsonl").read_bytes()
     evaluate(library, path, tmp_path / "run", BenchmarkOptions(resume=True), benchmark=get_benchmark("questions"))
     assert (tmp_path / "run" / "predictions.jsonl").read_bytes() == before
+
+
+def test_a_document_that_may_be_several_ends_a_run_before_it_begins(library: Library, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"question": "How many?", "answer": 31, "document": "*.pdf"}) + "\n")
+    with pytest.raises(AmbiguousDocument, match=r"'\*\.pdf' means 2 documents, one is wanted"):
+        evaluate(library, path, tmp_path / "run", BenchmarkOptions(), benchmark=get_benchmark("questions"))
+    assert not (tmp_path / "run").exists()
 
 
 # --- several questions at once ---

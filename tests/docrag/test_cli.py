@@ -184,8 +184,8 @@ def test_text_of_search_and_ask(run: Any, index: Path) -> None:
 FIGURES = ["questions", "scored", "accuracy", "f1", "answerable", "single_page", "cross_page", "unanswerable"]
 GROUPS = ["by_source", "by_doc_type"]
 FURTHER = (
-    "counts", "balanced", "strict", "abstention", "evidence", "breakdowns", "recall_at_k", "recall_at_tokens", "tradeoff",
-    "spending",
+    "counts", "failures", "balanced", "strict", "abstention", "evidence", "breakdowns", "recall_at_k", "recall_at_tokens",
+    "tradeoff", "spending",
 )  # fmt: skip
 RETRIEVAL = ["scope", "questions", "recall@1", "recall@3", "recall@5", "recall@10", "all@5", "hit@5", "ndcg@5", "mrr"]
 

@@ -17,6 +17,7 @@ from docrag.eval.report.pictures import Pictures
 from docrag.eval.report.rows import question_rows
 from docrag.eval.report.runs import open_runs
 from docrag.report import write_run_report
+from docrag.types import NOT_ANSWERABLE
 from tests.ingest import hostile
 from tests.libraries import bring
 from tests.report_runs import HOSTILE, fruit_predictions, fruit_questions, fruit_run, question, said, write_run
@@ -87,8 +88,16 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second = write_run(folder / "second", fruit_questions()[:-1], changed)
     many = [question(number, "fruit.pdf", f"{number}", [1]) for number in range(60)]
     sixty = write_run(folder / "sixty", many, [said(one, one.answer) for one in many])
+    asked = question(1, "", "red")
+    found = said(asked, "red", (), ranked_library=(("fruit.pdf", 1),), read_pages=(1, 2), read_documents=("fruit.pdf", "b.pdf"))
+    files = [
+        question(number, f"{number % 3}.pdf", NOT_ANSWERABLE if number % 2 else "red", doc_type="Administration/Industry file")
+        for number in range(2, 20)
+    ]
+    refused = [said(one, "red" if number > 15 else NOT_ANSWERABLE) for number, one in enumerate(files)]
+    anywhere = write_run(folder / "asked", [asked, *files], [found, *refused])
     write_run_report([first], folder / "one")
-    for name, folders in {"two": [first, second], "many": [sixty]}.items():
+    for name, folders in {"two": [first, second], "many": [sixty], "anywhere": [anywhere]}.items():
         runs = open_runs([read_run(run) for run in folders])
         (folder / name).mkdir()
         html = compose(runs, question_rows(runs), Pictures(note="there is no library")).html
@@ -220,6 +229,60 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, reports: Path, name: 
     window.context.close()
 
 
+def test_a_phone_shows_the_difference_of_two_runs_and_all_of_a_published_system(browser: Any, reports: Path) -> None:
+    window = Window(browser, reports / "two" / "report.html", viewport=PHONE)
+    difference = window.page.locator("#gains .scroll table tbody tr td:nth-child(2)").first.bounding_box()
+    assert difference["x"] + difference["width"] <= PHONE["width"]
+    right = "cells => Math.max(...cells.map(one => one.getBoundingClientRect().right))"
+    cells = window.page.locator("#published tbody td")
+    assert cells.evaluate_all(right) <= PHONE["width"]
+    assert cells.first.evaluate("one => getComputedStyle(one, '::before').content") == '"accuracy"'
+    window.context.close()
+
+
+def test_a_long_setting_or_name_is_broken_and_no_word_of_a_name(browser: Any, reports: Path) -> None:
+    window = Window(browser, reports / "one" / "report.html", viewport=PHONE)
+    window.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert window.page.locator("#config .scroll").evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert window.css("#breakdowns tbody th", "overflowWrap") == "break-word"
+    window.context.close()
+
+
+def test_a_wide_screen_shows_every_table_whole(browser: Any, reports: Path) -> None:
+    window = Window(browser, reports / "anywhere" / "report.html", viewport={"width": 1280, "height": 900})
+    window.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    cut = "boxes => boxes.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.closest('section').id)"
+    assert window.page.locator(".scroll").evaluate_all(cut) == []
+    window.context.close()
+
+
+def test_print_unfolds_the_numbers_and_folds_them_again(window: Window) -> None:
+    folded = "document.querySelectorAll('#breakdowns details:not([open])').length"
+    before = window.page.evaluate(folded)
+    assert before > 0
+    window.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert window.page.evaluate(folded) == 0
+    window.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert window.page.evaluate(folded) == before
+    window.page.emulate_media(media="print")
+    assert window.css(".notice", "breakInside") == "avoid"
+
+
+def test_any_address_opens_the_report(browser: Any, reports: Path) -> None:
+    window = Window(browser, reports / "many" / "report.html")
+    for address in ("#%", "#q-%E0%A4%A", "#q-nobody"):
+        window.page.goto((reports / "many" / "report.html").as_uri() + address)
+        assert len(window.ids()) == 25
+    window.context.close()
+    assert window.complaints == []
+
+
+def test_pages_read_of_several_documents_name_them(browser: Any, reports: Path) -> None:
+    window = Window(browser, reports / "anywhere" / "report.html")
+    assert "1 of fruit.pdf, 2 of b.pdf" in window.open("q001").locator(".facts").first.inner_text()
+    window.context.close()
+
+
 def test_print_leaves_the_browser_of_questions_out_and_says_so(window: Window) -> None:
     window.page.emulate_media(media="print")
     assert not window.page.locator("#filters").is_visible()
@@ -249,6 +312,9 @@ def test_two_runs_show_what_changed(browser: Any, reports: Path) -> None:
     item = window.open("q002")
     assert item.locator(".chip").all_inner_texts() == ["first: wrong", "second: right"]
     assert window.choose(run="1", result="wrong", text="place 2") == []
+    assert window.choose(run="1", result="absent") == ["q012"]
+    assert window.page.locator("#q-q012 .chip").all_inner_texts() == ["first: rightly refused", "second: not in this run"]
+    assert window.choose(run="1", result="unasked") == []
     assert "different questions" in window.page.locator("#gains .notice").first.inner_text()
     assert window.page.locator("#gains svg.chart").is_visible()
     window.context.close()

@@ -12,7 +12,7 @@ from docrag.eval.run import RunConfig, RunOptions, run_benchmark
 from docrag.eval.summary import Summary
 from docrag.types import NOT_ANSWERABLE, Citation
 
-CONFIG = RunConfig(settings={"reader": "quote", "k": 5}, fingerprints={"bm25": "b1"})
+CONFIG = RunConfig(settings={"reader": "quote", "k": 5}, fingerprints={"bm25": "b1"}, library={"documents": 3, "sha256": "a"})
 FILES = ["config.json", "predictions.jsonl", "questions.jsonl", "scores.json", "summary.json", "summary.md"]
 
 

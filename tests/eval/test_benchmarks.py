@@ -70,6 +70,7 @@ def test_a_question_of_ones_own_needs_no_more_than_its_answer(tmp_path: Path) ->
         ("2023-05", "Str", "2023-05"),
         ("5 million", "Str", "5 million"),
         ("Not answerable", "None", "Not answerable"),
+        (" not ANSWERABLE ", "None", "Not answerable"),
         ("['a', 'b']", "List", "['a', 'b']"),
         (["a", 2], "List", "['a', 2]"),
         ("[sic]", "Str", "[sic]"),
@@ -89,6 +90,12 @@ def test_a_named_format_goes_before_the_inferred_one(tmp_path: Path) -> None:
     )
     assert (as_text.answer_format, as_text.answer) == ("Str", "1,250")
     assert (as_float.answer_format, as_float.answer) == ("Float", "1250")
+
+
+def test_a_refusal_is_the_reference_in_any_case_and_format(tmp_path: Path) -> None:
+    entry = {"question": "What?", "answer": "NOT answerable"}
+    for question in load(tmp_path, entry, {**entry, "answer_format": "None"}, {**entry, "answer_format": "Str"}):
+        assert (question.answer, question.answerable) == ("Not answerable", False)
 
 
 @pytest.mark.parametrize(

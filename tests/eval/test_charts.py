@@ -48,7 +48,9 @@ def by_type(*rows: tuple[str, Figure]) -> Breakdown:
 
 
 def published(system: str, accuracy: float, *reasons: str) -> Beside:
-    row = PublishedSystem(system, None, accuracy, None, None, "a paper", "retrieval", "unknown", None, True, "a note")
+    row = PublishedSystem(
+        system, None, accuracy, None, None, "a paper", "retrieval", "official three-stage", None, True, "a note"
+    )
     return Beside(row, reasons)
 
 
@@ -233,6 +235,7 @@ def test_headline_ranks_runs_among_the_published() -> None:
     without = headline_chart([("mine", figure(0.352))], systems[:1])
     assert svg_of(chart).count(hollow) > svg_of(without).count(hollow)
     assert "no figure" in texts(headline_chart([("mine", figure(None))], []))
+    assert texts(headline_chart([("mine", figure(0.9))], []))[2:7] == ["0", "25", "50", "75", "100 %"]  # "80" would touch
 
 
 def test_gains_are_in_points_with_a_sign_and_coloured_only_where_certain() -> None:

@@ -41,10 +41,10 @@ def test_gains_are_paired() -> None:
     a, b = run("rr?", pages=(3, 5)), run("r--", pages=(1, 3, 5))
     found = compare(a, b)
     assert (found.common, found.only_a, found.only_b) == (18, 0, 0)
-    # Every document changes by the same: there is nothing to be uncertain of.
-    assert bounds(found.gains["answerable"]) == pytest.approx((0.5, 0.5, 0.5))
-    assert bounds(found.gains["unanswerable"]) == pytest.approx((-1, -1, -1))
-    assert bounds(found.gains["balanced"]) == pytest.approx((-0.25, -0.25, -0.25))
+    # Every document changes by the same: nothing tells how others would.
+    assert bounds(found.gains["answerable"]) == (pytest.approx(0.5), None, None)
+    assert bounds(found.gains["unanswerable"]) == (pytest.approx(-1), None, None)
+    assert bounds(found.gains["balanced"]) == (pytest.approx(-0.25), None, None)
     assert found.gains["accuracy"].value == pytest.approx(0)
     assert found.gains["strict_accuracy"].value == pytest.approx(0)
     assert (found.a["f1"].value, found.b["f1"].value) == pytest.approx((2 * (2 / 3) / (1 + 2 / 3), 2 / 3))
@@ -73,9 +73,35 @@ def test_a_gain_is_surer_than_what_it_is_of() -> None:
     assert gain.high - gain.low < alone.high - alone.low
 
 
+def test_the_mean_of_two_is_no_surer_than_either() -> None:
+    """All unanswerable questions are refused: of how many others that holds is not known, whatever the answerable ones say."""
+    base = {one.question_id: NO if one.answer == NO or one.question_id[0] in "024" else "red" for one in QUESTIONS}
+    more = {**base, **{f"{doc}a": "red" for doc in (0, 2)}}
+    a, b = (record(QUESTIONS, [prediction(*one) for one in said.items()]) for said in (more, base))
+    headline, gains = analyse(a).headline, compare(a, b).gains
+    assert headline["unanswerable"].value == 1
+    assert headline["answerable"].low is not None
+    assert bounds(headline["balanced"]) == (pytest.approx(5 / 6), None, None)
+    assert gains["answerable"].low is not None
+    assert bounds(gains["balanced"]) == (pytest.approx(1 / 12), None, None)
+
+
+def test_the_mean_of_two_has_the_documents_of_the_one_that_has_fewer() -> None:
+    """Twelve documents say how sure the answerable questions are, and two the unanswerable ones: hardly at all."""
+    asked = [question(f"{doc}{name}", f"{doc}.pdf") for doc in range(12) for name in "ab"]
+    refusals = [question(f"{doc}{name}", f"{doc}.pdf", NO) for doc in range(2) for name in "xyz"]
+    said = [prediction(one.question_id, "red" if place % 5 else "blue") for place, one in enumerate(asked)]
+    said += [prediction(one.question_id, "red" if one.question_id == "1z" else NO) for one in refusals]
+    headline = analyse(record([*asked, *refusals], said)).headline
+    assert (headline["answerable"].high or 0) - (headline["answerable"].low or 0) < 0.4
+    assert (headline["unanswerable"].high or 0) - (headline["unanswerable"].low or 0) > 0.9
+    assert (headline["balanced"].high or 0) - (headline["balanced"].low or 0) > 0.5
+
+
 def test_a_run_gains_nothing_over_itself_and_loses_what_the_other_gains() -> None:
     a, b = run("r-?"), run("-r-")
-    assert {bounds(gain) for gain in compare(a, a).gains.values()} == {(0.0, 0.0, 0.0)}
+    assert {bounds(gain) for gain in compare(a, a).gains.values()} == {(0.0, None, None)}
+    assert "0.0 to" not in comparison_text(compare(a, a), ("a", "a"))
     assert (compare(a, a).better, compare(a, a).worse) == ((), ())
     there, back = compare(a, b), compare(b, a)
     assert (there.better, there.worse) == (back.worse, back.better)
@@ -91,6 +117,7 @@ def test_runs_over_other_questions_compare_what_they_share() -> None:
     found = compare(a, other)
     assert (found.common, found.only_a, found.only_b) == (9, 9, 1)
     assert (found.gains["accuracy"].questions, found.gains["accuracy"].documents) == (9, 3)
+    assert (found.unasked_a, found.unasked_b) == (0, 0)
     text = comparison_text(found, ("new", "old"))
     assert "9 questions in common: 3 better, 3 worse in new. Left out: 9 of new, 1 of old." in text
 
@@ -100,7 +127,21 @@ def test_what_a_run_has_not_come_to_is_not_compared() -> None:
     begun = replace(b, predictions=dict(list(b.predictions.items())[:6]))
     found = compare(a, begun)
     assert (found.common, found.only_a, found.only_b) == (6, 12, 0)
+    assert (found.unasked_a, found.unasked_b) == (0, 12)
     assert found.gains["accuracy"].value == 0
+
+
+def test_other_references_of_the_same_questions_are_told() -> None:
+    a = run("rrr")
+    edits = ({"answer": "green"}, {"answer_format": "List"}, {"evidence_pages": (3,)}, {"evidence_pages": (5, 3)})
+    edited = [replace(one, **edit) for one, edit in zip(a.questions, edits, strict=False)]
+    found = compare(a, replace(a, questions=(*edited, *a.questions[4:])))
+    assert found.other_references == 3  # the same pages in another order are the same
+    assert (
+        "3 of these questions have another answer, format or evidence pages in old than in new, by which both are scored here."
+        in comparison_text(found, ("new", "old"))
+    )
+    assert compare(a, a).other_references == 0
 
 
 def test_runs_without_a_common_question_are_an_error() -> None:

@@ -210,9 +210,9 @@ def test_a_paired_interval_sees_a_gain_that_two_intervals_hide() -> None:
     loss = paired_interval(values, better, clusters)
     assert loss is not None
     assert (loss.low, loss.high) == pytest.approx((-gain.high, -gain.low))
-    same = paired_interval(values, values, clusters)
-    assert same is not None
-    assert (same.estimate, same.low, same.high) == (0.0, 0.0, 0.0)
+    # Where every document gains the same nothing tells how others would differ: no interval, not one of no width.
+    assert paired_interval(values, values, clusters) is None
+    assert paired_interval([1.0, 1.0], [0.0, 0.0], ["a.pdf", "b.pdf"]) is None
 
 
 def test_its_width_is_that_of_t_and_not_of_the_normal() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from docrag.errors import UsageError
+from docrag.eval.analysis import analyse
 from docrag.eval.needle_result import needle_result, to_trace
 from docrag.eval.needles import DEPTHS, HayPage, NeedlePlan, NeedleTask, draw_tasks, find_clozes
 from docrag.eval.predictions import Prediction
@@ -138,6 +140,27 @@ def test_a_longer_haystack_goes_on_from_the_shorter_one() -> None:
         assert set(task.pages) < set(long[question].pages)
 
 
+def test_only_the_same_haystack_is_the_same_question() -> None:
+    """Runs are compared by question_id: another length, depth or page beside the needle makes another question of it."""
+    plans = (
+        PLAN,
+        NeedlePlan((3000, 1000), 20),
+        NeedlePlan((1000, 2000), 20),
+        NeedlePlan((1000,), 13),
+        NeedlePlan((1000,), 20, 1),
+    )
+    drawn = [(pages, plan) for plan in plans for pages in (library(), library(50))]
+    asked: dict[str, set[tuple[object, ...]]] = {}
+    for pages, plan in drawn:
+        for task in draw_tasks(pages, plan):
+            hay = tuple(pages[place].item.content.page.point_id for place in task.pages)
+            asked.setdefault(task.question.question_id, set()).add((task.question, task.length, task.depth, hay))
+    assert all(len(same) == 1 for same in asked.values())
+    ids = [{task.question.question_id for task in draw_tasks(library(), plan)} for plan in plans]
+    assert ids[0] == ids[1]
+    assert len(ids[0] & ids[2]) == 30  # those of 1,000 tokens
+
+
 def test_pages_without_text_are_in_no_haystack() -> None:
     pages = [*library(30), *(hay_page("", number, "scan.pdf") for number in range(30))]
     assert all(place < 30 for task in draw_tasks(pages, NeedlePlan((1000,), 10)) for place in task.pages)
@@ -148,12 +171,22 @@ def test_pages_without_text_are_in_no_haystack() -> None:
     [
         (NeedlePlan((1000,), 99), "the library has needles for 60 questions, 99 are wanted"),
         (NeedlePlan((99,), 5), "a page of 100 tokens is no needle among 99"),
+        (
+            NeedlePlan((3000, 199), 5),
+            "needle among 199: no other page has room beside it\n  ask for --lengths of 200 tokens or",
+        ),
         (NeedlePlan((50_000,), 5), "tokens for a haystack of 50,000"),
     ],
 )
 def test_what_a_library_has_too_little_for_is_told(plan: NeedlePlan, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         draw_tasks(library(), plan)
+
+
+def test_a_needle_alone_is_none() -> None:
+    assert {len(task.pages) for task in draw_tasks(library(), NeedlePlan((200,), 5))} == {2}
+    with pytest.raises(UsageError, match="no other page to hide a needle's beside"):
+        draw_tasks(library(1), NeedlePlan((100,), 1))
 
 
 @pytest.mark.parametrize(("lengths", "count"), [((), 1), ((0,), 1), ((1000,), 0), ((1000, 1000), 1)])
@@ -203,12 +236,33 @@ def test_the_result_is_by_length_and_depth() -> None:
     assert "3000 30.0 2990 100 (4) 100 (4) 0 (4) 100 (4) 0 (4) 60 (20) 0 (10) 20 (20) 4" in rows
 
 
+def test_groups_of_needles_are_named_and_in_order_of_their_size() -> None:
+    tasks = draw_tasks(library(tokens=500), NeedlePlan((16384, 4096, 1100), 5))
+    run = record(tasks, [answered(task, task.question.answer) for task in tasks])
+    found = {one.key: one for one in analyse(replace(run, config={"benchmark": "needles"})).breakdowns}
+    assert found["doc_type"].title == "Length of the haystack"
+    assert [name for name, _ in found["doc_type"].rows] == ["1100 tokens", "4k tokens", "16k tokens"]
+    assert found["source"].title == "Depth of the needle's page"
+    depths = [f"depth {depth}%" for depth in (0, 25, 50, 75, 100)]
+    assert [name for name, _ in found["source"].rows] == [*depths, "no needle"]
+
+
 def test_an_unfinished_run_counts_what_is_there() -> None:
     tasks = draw_tasks(library(), PLAN)
     result = needle_result(record(tasks, [answered(tasks[0], tasks[0].question.answer)]))
     assert (result.questions, result.answered, len(result.rows)) == (60, 1, 1)
     assert result.rows[0].refused.value is None
     assert "1 of 60 questions" in result.to_text()
+
+
+def test_a_run_of_needles_finds_nothing_for_nothing_was_searched() -> None:
+    """Whatever it has come to and whatever failed: zeros would be invented."""
+    tasks = draw_tasks(library(), PLAN)
+    right = answered(tasks[0], tasks[0].question.answer)
+    for predictions in ([replace(right, read_pages=(1,))], [answered(task, "Fail to answer") for task in tasks]):
+        analysis = analyse(record(tasks, predictions))
+        assert {figure.value for figure in analysis.retrieval["document"].values()} == {None}
+        assert (analysis.recall_at_k["document"].x, analysis.recall_at_tokens) == ((), None)
 
 
 def test_a_run_of_another_kind_is_refused() -> None:

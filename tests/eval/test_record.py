@@ -122,6 +122,39 @@ def test_damage_is_named(tmp_path: Path, name: str, content: bytes, problem: str
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "problem"),
+    [
+        ("config.json", {"settings": None}, r"config\.json is damaged: settings is None"),
+        ("config.json", {"scope": 5}, r"config\.json is damaged: scope is 5"),
+        ("config.json", {"later_git_commits": {}}, r"config\.json is damaged: later_git_commits is \{\}"),
+        ("predictions.jsonl", {"prediction": 5}, r"predictions\.jsonl, line 1: no prediction .* answer is str or null, got 5"),
+        ("predictions.jsonl", {"confidence": "high"}, r"predictions\.jsonl, line 1: .* confidence is int or float, got 'high'"),
+        ("predictions.jsonl", {"confidence": True}, r"predictions\.jsonl, line 1: .* confidence is int or float, got True"),
+        ("predictions.jsonl", {"ranked_pages": "12"}, r"predictions\.jsonl, line 1: .* a page is int, got '1'"),
+        ("predictions.jsonl", {"outcome": "won"}, r"predictions\.jsonl, line 1: .* outcome is one of .*, got 'won'"),
+        ("predictions.jsonl", {"why": None}, r"predictions\.jsonl, line 1: .* why is str, got None"),
+        (
+            "questions.jsonl",
+            {"answer": None},
+            r"questions\.jsonl, line 1: no question of a docrag run: .*answer is str, got None",
+        ),
+        (
+            "questions.jsonl",
+            {"evidence_pages": ["1"]},
+            r"questions\.jsonl, line 1: .* a page of evidence_pages is int, got '1'",
+        ),
+        ("questions.jsonl", {"answer_format": "Text"}, r"questions\.jsonl, line 1: .* answer_format is one of .*, got 'Text'"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, changes: dict[str, object], problem: str) -> None:
+    path = make(tmp_path) / name
+    first, *rest = [path.read_text()] if name == "config.json" else path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps({**json.loads(first), **changes}) + "\n" + "".join(rest))
+    with pytest.raises(UsageError, match=problem):
+        read_run(tmp_path)
+
+
 def test_predictions_must_be_of_the_questions(tmp_path: Path) -> None:
     path = make(tmp_path) / "predictions.jsonl"
     lines = path.read_text().splitlines(keepends=True)

@@ -17,6 +17,7 @@ from docrag.eval.report.pictures import Picture, Pictures, pages_to_draw
 from docrag.eval.report.rows import LONGEST_TEXT, QuestionRow, question_rows
 from docrag.eval.report.runs import open_runs
 from docrag.eval.report.script import Styles, content_hash, script_json, security_policy
+from docrag.eval.report.sections import EVIDENCE, HEADLINE
 from docrag.eval.report.view import Highlight, LargePage, Opening
 from docrag.types import NOT_ANSWERABLE
 from tests.report_runs import HOSTILE, cited, fruit_predictions, fruit_questions, fruit_run, question, said, write_run
@@ -163,10 +164,27 @@ def test_a_report_tells_its_figures_in_words(plain: Report) -> None:
     assert "12 questions about 2 documents. Answered by quote; pages searched for each question in its own document." in words
     assert "commit 0123456789" in words
     assert "Strict: docrag's own" in words
+    assert "1 of 12 questions failed, and count as wrong. 1: the reply can't be read." in words
+    assert "quote; answers as given, not extracted" in words
     assert "None of them may be set beside this run as it is: 12 of 1,082 questions" in words
     assert "This report has no page pictures: nobody drew them." in words
     assert plain.summary.startswith("#")
     assert {"published", "by-pages_needed", "recall-at-k", "tradeoff"} <= plain.charts.keys()
+
+
+def test_the_page_has_every_headline_figure_and_every_figure_of_the_pages_read(plain: Report, tmp_path: Path) -> None:
+    run = open_runs([read_run(fruit_run(tmp_path / "fruit"))])[0]
+    words = Elements(plain.html).words
+    assert {key for _, known in HEADLINE for key, _, _ in known} == set(run.analysis.headline)
+    assert {key for key, _, _ in EVIDENCE} == set(run.analysis.evidence)
+    for name in ("On one page", "On several pages", "Strict, answerable", "Of the pages read, evidence", "F1 of the two"):
+        assert name in words
+    assert "| F1 of the two |" in plain.summary
+
+
+def test_a_run_of_several_commits_names_them(tmp_path: Path) -> None:
+    run = fruit_run(tmp_path / "run", later_git_commits=["fedcba9876543210fedc-dirty", None])
+    assert "commit 0123456789, then fedcba9876 with changes, then an installed package." in Elements(report_of(run).html).words
 
 
 def test_two_runs_on_different_questions_compare_what_both_have(tmp_path: Path) -> None:
@@ -178,11 +196,28 @@ def test_two_runs_on_different_questions_compare_what_both_have(tmp_path: Path) 
     assert "extra" in words
 
 
+def test_an_unfinished_run_has_no_different_questions_and_other_references_are_told(tmp_path: Path) -> None:
+    edited = [replace(fruit_questions()[0], answer="green"), *fruit_questions()[1:]]
+    second = write_run(tmp_path / "second", edited, fruit_predictions()[:5])
+    words = Elements(report_of(fruit_run(tmp_path / "first"), second).html).words
+    assert "different questions" not in words
+    assert "second has not come to 7 of the questions yet. Compared here are the 5 that both have" in words
+    assert "One of these questions has another answer, format or evidence pages in second than in first" in words
+
+
 def test_runs_without_a_common_question_are_refused(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", fruit_questions()[:2], fruit_predictions()[:2])
     second = write_run(tmp_path / "second", fruit_questions()[2:], fruit_predictions()[2:])
     with pytest.raises(UsageError, match="no question in common"):
         report_of(first, second)
+
+
+def test_a_summary_of_several_runs_says_which_is_which_whatever_they_are_called(tmp_path: Path) -> None:
+    summary = report_of(fruit_run(tmp_path / "a|b\n# c"), fruit_run(tmp_path / "second")).summary
+    heads = [line for line in summary.splitlines() if line.startswith("# ")]
+    name = "a\\|b # c"
+    assert heads == [f"# Results of {name}", "# Results of second", f"# {name} against second"]
+    assert f"| % | {name} | second | gain |" in summary
 
 
 def test_of_three_runs_the_others_are_compared_with_the_first(tmp_path: Path) -> None:
@@ -210,6 +245,18 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     )
 
 
+def test_a_run_whose_answers_were_extracted_says_by_what(tmp_path: Path) -> None:
+    def told(name: str, **more: str) -> str:
+        config = json.loads((fruit_run(tmp_path / name, settings={"reader": "openai:m"}) / "config.json").read_text())
+        (tmp_path / name / "config.json").write_text(json.dumps({**config, "questions": 1082, **more}))
+        return Elements(report_of(tmp_path / name).html).words
+
+    given, extracted = told("given"), told("extracted", extracted_by="openai:gpt-4o prompt 0123")
+    assert "No no three-stage extraction: the answers are scored as the reader gave them" in given
+    assert "three-stage extraction" not in extracted
+    assert "openai:m; answers extracted by openai:gpt-4o prompt 0123" in extracted
+
+
 def test_other_benchmarks_are_not_set_beside_published_systems(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", fruit_questions(), fruit_predictions(), benchmark="questions")
     assert "published" not in report_of(run).charts
@@ -225,6 +272,9 @@ def test_a_run_of_needles_shows_depths_and_no_search(tmp_path: Path) -> None:
     assert "Page needles: run" in words
     assert "nothing was searched" in words
     assert "Pages found" not in words
+    assert words.index("refused where it is absent") < words.index("The numbers")
+    assert "Length of the haystack" in words
+    assert "Document type" not in words.partition("Every question")[0]
     assert "needles" in report.charts
     assert "recall-at-k" not in report.charts
     assert [row.runs[0] and row.runs[0].missed for row in rows_of(run)] == [(), ()]

@@ -52,7 +52,8 @@ def test_the_folder_holds_what_the_summary_says(tmp_path: Path) -> None:
     assert (config["settings"], config["fingerprints"]) == (CONFIG.settings, CONFIG.fingerprints)
     low, high = data["intervals"]["accuracy"]
     assert 0 <= low < data["accuracy"] < high <= 1
-    assert set(data["intervals"]) == {"accuracy", "f1", "answerable", "unanswerable", *(f"recall@{k}" for k in (1, 3, 5, 10))}
+    figures = {"accuracy", "f1", "answerable", "single_page", "cross_page", "unanswerable"}
+    assert set(data["intervals"]) == {*figures, *(f"recall@{k}" for k in (1, 3, 5, 10))}
 
 
 def test_its_predictions_can_be_scored_and_read_back(tmp_path: Path) -> None:
@@ -168,6 +169,7 @@ def test_an_empty_folder_or_a_half_begun_one_is_taken(tmp_path: Path) -> None:
         (replace(CONFIG, retrieval_only=True), "retrieval_only was False and is now True"),
         (replace(CONFIG, benchmark="mine"), "benchmark was '' and is now 'mine'"),
         (replace(CONFIG, prompts_sha256="ab"), "prompts_sha256 was None and is now 'ab'"),
+        (replace(CONFIG, library={"documents": 3, "sha256": "b"}), "library.sha256 was 'a' and is now 'b'"),
     ],
 )
 def test_a_resume_with_other_settings_names_both(tmp_path: Path, config: RunConfig, difference: str) -> None:
@@ -189,6 +191,24 @@ def test_a_resume_may_find_data_and_index_elsewhere_and_ask_more_at_once(tmp_pat
     again = run(tmp_path, unasked, replace(CONFIG, data="/c", index="/d"), resume=True, concurrency=3)
     assert again.to_json() == first.to_json()
     assert (again.config["data"], again.config["index"], again.config["concurrency"]) == ("/a", "/b", 1)
+
+
+def test_a_run_that_does_not_say_which_documents_it_was_begun_with_is_not_gone_on_with(tmp_path: Path) -> None:
+    """As those of before, which may have been of any library."""
+    run(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["library"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=r"does not say which documents it was begun with.*\n  it can be read and compared"):
+        run(tmp_path, unasked, resume=True)
+
+
+def test_every_commit_that_went_on_with_a_run_is_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for commit in ("a", "a", "b", None, "a"):
+        monkeypatch.setattr("docrag.eval.run.git_commit", lambda package, commit=commit: commit)
+        config = run(tmp_path, resume=True).config
+        assert config == json.loads((tmp_path / "config.json").read_text())
+    assert (config["git_commit"], config["later_git_commits"]) == ("a", ["b", None, "a"])
 
 
 def test_what_models_read_and_wrote_is_added_up_and_priced(tmp_path: Path) -> None:

@@ -129,3 +129,16 @@ def test_one_document_has_no_interval() -> None:
 
 def test_flatten() -> None:
     assert flatten({"a": {"b": 1, "c": {}}, "d": [2]}) == [("a.b", 1), ("a.c", {}), ("d", [2])]
+
+
+def test_why_questions_failed_is_told_the_most_frequent_reason_first() -> None:
+    reasons = ["the server is gone", "no document is called 'x.pdf'", "the server is gone", "", "a " * 500, "cut\noff."]
+    questions = [question(f"{number}") for number in range(7)]
+    failed = [prediction(f"{number}", "Fail to answer", why=why) for number, why in enumerate(reasons)]
+    found = summary(record(questions, [*failed, prediction("6")]))
+    assert list(found.to_json()["failures"].values()) == [2, 1, 1, 1, 1]
+    assert (
+        "6 of 7 questions failed, and count as wrong. 2: the server is gone; 1: no document is called 'x.pdf'; "
+        "1: no reason is on record; 2 other reasons.\n"
+    ) in found.to_markdown()
+    assert "failed, and" not in summary(example()).to_markdown()
