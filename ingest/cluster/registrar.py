@@ -11,11 +11,10 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from docrag.errors import DocragError
-from docrag.index.library_index import LibraryIndex
 from docrag.index.records import DocumentRecord
 from docrag.index.visual_geometry import Geometry
 from docrag.ingest.cluster.rows import sources_table
-from docrag.ingest.cluster.stages import Job, WritePages
+from docrag.ingest.cluster.stages import Job, WritePages, open_index
 from docrag.ingest.cluster.visual_rows import Look, looks_table
 from docrag.ingest.cluster.visual_stages import PageLooks, VisualModel, store_looks
 from docrag.ingest.ledger import IngestOptions, Ledger
@@ -30,7 +29,7 @@ class Registrar:
 
     def __init__(self, job: Job, options: IngestOptions) -> None:
         self._job = job
-        self._index = LibraryIndex.open(job.location)
+        self._index = open_index(job)
         self._ledger = Ledger(self._index, job.config, options)
         self._options = options
         self._write = WritePages(self._index, self)
