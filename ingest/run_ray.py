@@ -23,13 +23,15 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import ray  # noqa: TID253 -- this module is loaded for a run on Ray only
 import ray.data  # noqa: TID253
+from ray._private import worker  # noqa: TID253
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR  # noqa: TID253
 from ray._private.services import canonicalize_bootstrap_address  # noqa: TID253
 from ray.data import ActorPoolStrategy, Datasink, TaskPoolStrategy  # noqa: TID253
 from ray.data.exceptions import ExecutionTimeoutError  # noqa: TID253
@@ -98,9 +100,10 @@ def ingest_on_ray(
     """
     begin = time.perf_counter()
     job = replace(job, run_id=uuid.uuid4().hex)
-    with _connected(address), _quiet(), _translated():
-        if address or len(ray.nodes()) > 1:  # on one that was just started here, all is as it is here
-            _check(job)
+    names = list(names)
+    with _connected(address) as is_elsewhere, _quiet(), _translated():
+        if is_elsewhere:
+            _check(job, names)
         model = _describe(job) if job.visual_model and not job.visual_known else None
         with _desk(job, options) as desk, watching(desk, report_progress):
             if model is not None:
@@ -113,9 +116,10 @@ def ingest_on_ray(
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Generator[None]:
+def _connected(address: str) -> Generator[bool]:
+    """Ray while the body runs; whether its workers may find other things than are here, as those of one started here don't."""
     if ray.is_initialized():
-        yield
+        yield bool(address) or len(ray.nodes()) > 1
         return
     address = address or os.environ.get("RAY_ADDRESS", "")
     if address.startswith("ray://"):
@@ -123,27 +127,59 @@ def _connected(address: str) -> Generator[None]:
             f"{address} is Ray Client's address, which Ray Data does not run over",
             "give the cluster's own, host:6379, or submit the command as a job: ray job submit -- docrag ingest ...",
         )
-    environment = {name: value for name, value in os.environ.items() if name in _KEYS or name.startswith(_KEY_PREFIXES)}
     try:
         ray.init(
             _reached(address) if address else "local",
-            runtime_env={"env_vars": environment} if environment else None,
+            runtime_env=_keys_handed_on() if address else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
             include_dashboard=None if address else False,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # what Ray raises where a machine is slow to start is that and no more
         if not address:
-            raise EnvironmentFault(f"Ray can't be started here: {error}", "leave --ray out to ingest without it") from error
+            raise EnvironmentFault(
+                f"Ray can't be started here: {error}",
+                "run it again when less runs here, or leave --ray out to ingest without it",
+            ) from error
         raise EnvironmentFault(
             f"there is no Ray cluster at {address} that can be used: {error}",
             "see that it runs (`ray status`), with the same versions of Ray and Python; --ray without an address starts one",
         ) from error
+    with _reports_on_stderr():
+        try:
+            yield bool(address)
+        finally:
+            _end_executors()
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _reports_on_stderr() -> Generator[None]:
+    """Ray prints what it hears of its machines (one died, one ran out of memory) on stdout, where the run's result belongs,
+    whatever it is told of logs; there is no public way to send it elsewhere."""
+    shown = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, ignore_prefix: shown({**data, "is_err": True}, ignore_prefix)
     try:
         yield
     finally:
-        _end_executors()
-        ray.shutdown()
+        worker.print_to_stdstream = shown
+
+
+def _keys_handed_on() -> dict[str, Any] | None:
+    """A runtime environment in which workers have the keys of this one; None where they have theirs: in a submitted job.
+
+    Not as its `env_vars`, which Ray writes into logs and shows on its dashboard: what its hook holds lies in its control store.
+    """
+    keys = {name: value for name, value in os.environ.items() if name in _KEYS or name.startswith(_KEY_PREFIXES)}
+    if not keys or RAY_JOB_CONFIG_JSON_ENV_VAR in os.environ:
+        return None
+
+    def take_keys() -> None:  # it travels as code: docrag may not be there to load it from
+        import os
+
+        os.environ.update(keys)
+
+    return {"worker_process_setup_hook": take_keys}
 
 
 def _end_executors() -> None:
@@ -208,6 +244,7 @@ def _desk(job: Job, options: IngestOptions) -> Iterator[Any]:
     actor: Any = ray.remote(Registrar)
     desk: Any = actor.options(num_cpus=0, scheduling_strategy=here).remote(job, options)
     try:
+        ray.get(desk.demand_open.remote())
         yield desk
     except RayError as error:
         raise _fault(desk) or error from None
@@ -225,13 +262,17 @@ def _fault(desk: Any) -> DocragError | None:
         return None
 
 
-def _check(job: Job) -> None:
-    look = _look_shape(job) if job.visual_model else None
+def _check(job: Job, names: Sequence[str]) -> None:
+    look, faults = None, list[EnvironmentFault]()
+    try:
+        look = _look_shape(job) if job.visual_model else None
+    except EnvironmentFault as fault:
+        faults.append(fault)  # to be said with all else
     cpus = max(_text_shape(job).cpus, look.cpus if look else 0)
     until = time.monotonic() + RELEASED_S
     while ray.available_resources().get("CPU", 0) < cpus and time.monotonic() < until:
         time.sleep(0.5)
-    check_cluster(job, cpus, look.gpus if look else 0)
+    check_cluster(job, cpus, look.gpus if look else 0, names, faults)
 
 
 def _read_all(job: Job, desk: Any, load_text: Callable[[], TextEncoder], todo: pa.Table) -> None:
@@ -292,7 +333,8 @@ def _text_shape(job: Job) -> Shape:
 
 def _look_shape(job: Job) -> LookShape:
     there, config = ray.cluster_resources(), job.config
-    return look_shape(there.get("CPU", 0), there.get("GPU", 0), config.device, config.gpus_per_encoder, config.workers)
+    gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    return look_shape(there.get("CPU", 0), gpus, config.device, config.gpus_per_encoder, config.workers)
 
 
 def _look(job: Job, desk: Any, model: VisualModel, pooling: str, looks: pa.Table) -> None:
