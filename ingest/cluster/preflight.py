@@ -133,11 +133,18 @@ def _line(error: DocragError) -> str:
 
 def _first_local(names: Sequence[str]) -> str:
     """The first of the names that is a file or folder here, in full; "" where none is: the others are not listed for it."""
-    return next((str(Path(name).absolute()) for name in names if not is_url(name) and Path(name).exists()), "")
+    return next((str(Path(name).absolute()) for name in names if not is_url(name) and _is_here(name)), "")
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _check_source(source: str) -> None:
-    if source and not Path(source).exists():
+    if source and not _is_here(source):
         raise EnvironmentFault(
             f"{source} is not there", "every machine opens files: put them where all see them, or in a bucket"
         )

@@ -26,8 +26,8 @@ from tests.libraries import QUICK, cli_command
 SECRET = "a-key-that-nobody-may-read"
 LOOK = """
 import os, sys, ray
-from docrag.ingest import run_ray
-with run_ray._connected(sys.argv[1]) as is_elsewhere:
+from docrag.ingest.run_ray import connected
+with connected(sys.argv[1]) as is_elsewhere:
     print(is_elsewhere, ray.get(ray.remote(lambda: os.environ.get("AWS_SECRET_ACCESS_KEY")).remote()))
 """
 
