@@ -102,6 +102,25 @@ def written(now: Progress) -> int:
     return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
+def test_a_second_job_on_the_same_index_is_refused(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from docrag.ingest.run_ray import ingest_on_ray
+
+    monkeypatch.setattr("docrag.client.hold_lease", partial(hold_lease, times=TIMES))
+    refused: list[str] = []
+
+    def begin_another(now: Progress) -> None:
+        if written(now) and not refused:
+            with Library(job.location, ocr="never") as second, pytest.raises(IndexLocked) as caught:
+                second.ingest([tmp_path / "pdfs"], ray="")
+            refused.append(caught.value.message)
+
+    with hold_lease(job.location, "an ingest", TIMES) as lease:
+        names = [str(tmp_path / "pdfs")]
+        report = ingest_on_ray(replace(job, holder=lease.holder), HashEncoder, names, IngestOptions(), "", begin_another)
+    assert "is being written by an ingest on" in refused[0]
+    assert (report.documents.ok, report.pages.ok) == (100, 800)
+
+
 def test_a_run_whose_driver_is_cut_off_writes_no_more_once_another_has_the_index(
     server: QdrantStandIn, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,22 +171,3 @@ def test_a_run_without_ray_writes_no_more_either(server: QdrantStandIn, job: Job
         with pytest.raises(EnvironmentFault, match="another process took over the index"):
             ingest(index, Encoders(HashEncoder), [str(tmp_path / "pdfs")], QUICK, IngestOptions(), take_over)
         assert 0 < counts[0] == other.store.count("pages") < 800
-
-
-def test_a_second_job_on_the_same_index_is_refused(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from docrag.ingest.run_ray import ingest_on_ray
-
-    monkeypatch.setattr("docrag.client.hold_lease", partial(hold_lease, times=TIMES))
-    refused: list[str] = []
-
-    def begin_another(now: Progress) -> None:
-        if written(now) and not refused:
-            with Library(job.location, ocr="never") as second, pytest.raises(IndexLocked) as caught:
-                second.ingest([tmp_path / "pdfs"], ray="")
-            refused.append(caught.value.message)
-
-    with hold_lease(job.location, "an ingest", TIMES) as lease:
-        names = [str(tmp_path / "pdfs")]
-        report = ingest_on_ray(replace(job, holder=lease.holder), HashEncoder, names, IngestOptions(), "", begin_another)
-    assert "is being written by an ingest on" in refused[0]
-    assert (report.documents.ok, report.pages.ok) == (100, 800)
