@@ -111,19 +111,19 @@ def _on_ray(arguments: argparse.Namespace) -> dict[str, Any]:
         blobs_url = index.blobs.url
     with tempfile.TemporaryDirectory(prefix="docrag-bench-") as made, _Watch(arguments.watch_s) as watch:
         notes = Path(made) / "desk.json"
-        with hold_lease(arguments.index, "an ingest"):
-            report = _ray_ingest(arguments, blobs_url, notes)
+        with hold_lease(arguments.index, "an ingest") as lease:
+            report = _ray_ingest(arguments, blobs_url, lease.holder, notes)
         return {**report.to_json(), **json.loads(notes.read_text()), "memory": watch.seen}
 
 
-def _ray_ingest(arguments: argparse.Namespace, blobs_url: str, notes: Path) -> IngestReport:
+def _ray_ingest(arguments: argparse.Namespace, blobs_url: str, holder: str, notes: Path) -> IngestReport:
     from docrag.ingest import run_ray
     from docrag.ingest.cluster.stages import Job
 
     config = Config(ocr="never", workers=arguments.workers)
     run_ray.Registrar = _timed_desk(str(notes))
     return run_ray.ingest_on_ray(
-        Job(arguments.index, blobs_url, config),
+        Job(arguments.index, blobs_url, config, holder=holder),
         _ENCODERS[arguments.encoder],
         [arguments.folder],
         IngestOptions(),

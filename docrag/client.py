@@ -17,7 +17,7 @@ from docrag.config import Config
 from docrag.errors import AmbiguousDocument, IndexMismatch, IndexMissing, UnknownDocument, UsageError
 from docrag.index.blobs import absolute_url
 from docrag.index.encoders import MiniLM, choose_precision
-from docrag.index.lease import Lease, hold_lease
+from docrag.index.lease import Lease, guard, hold_lease
 from docrag.index.library_index import LibraryIndex
 from docrag.index.location import is_folder
 from docrag.index.payload import utf8
@@ -163,7 +163,7 @@ class Library:
         names = [os.fsdecode(source) for source in sources]
         with self._writing("an ingest") as lease:
             if ray is not None:
-                return self._ingest_on_ray(index, names, options, ray, _checking(lease, progress))
+                return self._ingest_on_ray(index, names, options, ray, lease, progress)
             encoders = Encoders(lambda: self.encoder, self._visual_loader(index))
             return ingest(index, encoders, names, self.config, options, _checking(lease, progress))
 
@@ -173,7 +173,8 @@ class Library:
         names: Sequence[str],
         options: IngestOptions,
         address: str,
-        progress: Callable[[Progress], None],
+        lease: Lease,
+        progress: Callable[[Progress], None] | None,
     ) -> IngestReport:
         """The index is let go of, for on a folder one process of the run has it open; it is opened again when it is needed."""
         from docrag.ingest.cluster.stages import Job
@@ -182,9 +183,15 @@ class Library:
         location = str(Path(self.location).absolute()) if is_folder(self.location) else self.location
         model = self._model_on_ray(index)
         is_known = index.visual is not None and _is_same_model(model, index.visual_model)
-        job = Job(location, index.blobs.url, self.config, options.password, visual_model=model, visual_known=is_known)
+        job = Job(
+            *(location, index.blobs.url, self.config, options.password),
+            holder=lease.holder,
+            visual_model=model,
+            visual_known=is_known,
+        )
         self.close()
-        return ingest_on_ray(job, partial(MiniLM, self.config.precision), names, options, address, progress)
+        load = partial(MiniLM, self.config.precision)
+        return ingest_on_ray(job, load, names, options, address, _checking(lease, progress))
 
     def _model_on_ray(self, index: LibraryIndex) -> str:
         """The model that keeps up the visual lane, "" for none; it is loaded where it runs, and not here."""
@@ -375,7 +382,11 @@ class Library:
         with hold_lease(self.location, doing) as lease:
             if not is_folder(self.location):
                 index.refresh()  # the one that wrote before may have done so since it was opened
-            yield lease
+            guard(index.store, self.location, lease.holder)
+            try:
+                yield lease
+            finally:
+                guard(index.store, self.location, "")
 
     def _read_settings(self) -> StoredReadSettings:
         return StoredReadSettings(self.config.ocr, self.config.lang, self.config.ocr_dpi, TEXT_VERSION)

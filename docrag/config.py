@@ -72,6 +72,11 @@ class Config:
         for name in _FROM_ZERO:
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        if self.gpus_per_encoder > 1 and not float(self.gpus_per_encoder).is_integer():
+            raise UsageError(
+                f"gpus_per_encoder must be a whole number or less than 1, got {self.gpus_per_encoder!r}",
+                "Ray gives a part of one GPU, or whole ones",
+            )
         if self.workers < 0:
             raise UsageError(f"workers must be 0 (one for each core) or more, got {self.workers!r}")
 

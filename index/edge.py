@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,9 @@ class EdgeStore:
             self._update(collection, edge.UpdateOperation.delete_payload_by_filter(edge.Filter(), list(keys)))
         elif ids:
             self._update(collection, edge.UpdateOperation.delete_payload(list(ids), list(keys)))
+
+    def guard_writes(self, check: Callable[[], None] | None) -> None:
+        """Nothing to guard: the shard is this process's alone."""
 
     def upsert(self, collection: Collection, points: Sequence[Point]) -> None:
         for point in points:

@@ -2,7 +2,10 @@
 
 An embedded index is locked by its engine. A Qdrant server locks nothing and has no transactions, so this is a lease: the
 holder raises a counter every few seconds, and whoever finds a counter that stands still takes the lease over. No clocks are
-compared. A holder that was taken for dead (its machine was asleep) finds out at its next `check`, and stops.
+compared. A holder that was taken for dead (its machine was asleep, or cut off from the server) finds out at its next `check`.
+
+Those who write may be on other machines than who holds the lease, and reach the server when that one does not. So each looks
+for itself: `guard` has a store ask, before every write, whose the record is.
 """
 
 from __future__ import annotations
@@ -25,26 +28,34 @@ from docrag.index.store import Payload, Point, Store
 from docrag.index.summary import utc_now
 from docrag.types import POINT_NAMESPACE
 
+_LOOK_EVERY_S = 0.05
 _SETTLED_AFTER = 4  # times as long as our own look and write took, for another's that was under way
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """In seconds: between two beats of a holder; without a beat until it counts as dead; after a write until a look."""
+    """In seconds: between two beats of a holder; without a beat until it counts as dead; after a write until a look; without
+    a beat that got through until a holder gives up (as long as all else waits for a server that is away)."""
 
     beat_s: float = 5.0
     ttl_s: float = 20.0
     settle_s: float = 0.5
+    silent_s: float = 60.0
 
 
 TIMES = LeaseTimes()
 
 
 class Lease:
-    """The right to write to an index, as long as `check` does not raise. This one is for an index that is locked anyway."""
+    """The right to write to an index, as long as `check` does not raise. This one is for an index that is locked anyway.
+
+    `holder` is what the index's record knows it by; "" where it has none.
+    """
+
+    holder: str = ""
 
     def check(self) -> None:
-        """Raise EnvironmentFault where the lease was lost: to be asked before each batch of writes."""
+        """Raise EnvironmentFault where the lease is known to be lost. Asks nobody: what writes is guarded besides."""
 
 
 @contextlib.contextmanager
@@ -66,8 +77,34 @@ def hold_lease(location: str, doing: str, times: LeaseTimes = TIMES) -> Generato
         lease.release()
 
 
+def guard(store: Store, location: str, holder: str, times: LeaseTimes = TIMES) -> None:
+    """Have `store` raise EnvironmentFault instead of writing once the index at `location` is not `holder`'s any more.
+
+    `holder` is a lease's; "" takes the guard off.
+    """
+    store.guard_writes(_Guard(store, location, holder, times.settle_s) if holder else None)
+
+
 def lease_id() -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, "lease"))
+
+
+class _Guard:
+    """What it saw counts for `settle_s`: so long does one who takes a lease wait, once its record is there, before it works."""
+
+    def __init__(self, store: Store, location: str, holder: str, settle_s: float) -> None:
+        self._store, self._location = store, location
+        self._holder, self._settle_s = holder, settle_s
+        self._seen_at: float | None = None
+
+    def __call__(self) -> None:
+        begun = _now()
+        if self._seen_at is not None and begun - self._seen_at < self._settle_s:
+            return
+        found = self._store.retrieve("documents", [lease_id()], keys=("holder",))
+        if not found or found[0].payload.get("holder") != self._holder:
+            raise _taken_over(self._location)
+        self._seen_at = begun
 
 
 class _ServerLease(Lease):
@@ -76,14 +113,15 @@ class _ServerLease(Lease):
     def __init__(self, location: str, doing: str, times: LeaseTimes) -> None:
         self._location, self._times = location, times
         self._mine = _record(doing)
+        self.holder = self._mine["holder"]
         self._store: Store = open_store(location)
-        self._turn = threading.Lock()
-        self._over = threading.Event()
+        self._woken = threading.Event()
         self._beating: threading.Thread | None = None
-        self._is_written = self._is_lost = self._is_server_away = False
+        self._is_written = self._is_over = self._is_lost = self._is_server_away = False
         self._confirmed_at = 0.0
 
     def take(self) -> None:
+        """Another who wrote between our look and our write loses the lease by that, and its guards find out while we settle."""
         begun = _now()
         found = self._read()
         if found is not None:
@@ -100,19 +138,30 @@ class _ServerLease(Lease):
         self._beating.start()
 
     def check(self) -> None:
-        # Where no beat got through for so long, this process may have been stopped: another may have the lease.
-        if not self._is_lost and _now() - self._confirmed_at > 2 * self._times.beat_s:
-            self._confirm()
+        if not self._is_lost and self._is_silent():
+            self._await_beat()
         if self._is_lost:
+            raise _taken_over(self._location)
+        if self._is_silent():
             raise EnvironmentFault(
-                f"another process took over the index at {self._location}, for this one gave no sign of life "
-                f"for {self._times.ttl_s:g} s",
-                "once that one is done, run the same command again: what was written is kept",
+                f"no sign of life of this process reached the index at {self._location} for {self._times.silent_s:g} s",
+                "check that the server is running and can be reached, and run the same command again: what was written is kept",
             )
+
+    def _is_silent(self) -> bool:
+        return _now() - self._confirmed_at > self._times.silent_s
+
+    def _await_beat(self) -> None:
+        """Give the beat a moment: this process may have been stopped, and its thread with it."""
+        self._woken.set()
+        until = _now() + self._times.beat_s
+        while self._is_silent() and not self._is_lost and _now() < until:
+            time.sleep(_LOOK_EVERY_S)
 
     def release(self) -> None:
         """Let others have it; what can't be deleted now (the server is away) ends by itself."""
-        self._over.set()
+        self._is_over = True
+        self._woken.set()
         if self._beating is not None:
             self._beating.join(timeout=self._times.beat_s)
             if self._beating.is_alive():  # it waits for the server, and would be in the way of the connection
@@ -139,34 +188,37 @@ class _ServerLease(Lease):
                 raise _locked(self._location, now, self._times)
 
     def _beat(self) -> None:
-        while not self._over.wait(self._times.beat_s) and not self._is_lost:
+        while not self._is_lost:
+            self._woken.wait(self._times.beat_s)
+            self._woken.clear()
+            if self._is_over:
+                return
             try:
                 self._confirm()
                 self._is_server_away = False
-            except DocragError:  # who works with the index meets it as well; `check` asks again
+            except DocragError:  # who works with the index meets it as well
                 self._is_server_away = True
 
     def _confirm(self) -> None:
         """Look whether the lease is ours, and raise the counter. Nothing but the counter is written: it may be another's."""
-        with self._turn:
-            begun = _now()
-            found = self._read()
-            if found is None or not self._is_mine(found):
-                self._is_lost = True
-                return
-            self._mine["beat"] += 1
-            try:
-                self._store.update_points("documents", [Point(lease_id(), {"beat": self._mine["beat"]})])
-            except IndexFault:  # deleted between the two calls
-                self._is_lost = True
-            self._confirmed_at = begun
+        begun = _now()
+        found = self._read()
+        if found is None or not self._is_mine(found):
+            self._is_lost = True
+            return
+        self._mine["beat"] += 1
+        try:
+            self._store.update_points("documents", [Point(lease_id(), {"beat": self._mine["beat"]})])
+        except IndexFault:  # deleted between the two calls
+            self._is_lost = True
+        self._confirmed_at = begun
 
     def _read(self) -> Payload | None:
         found = self._store.retrieve("documents", [lease_id()])
         return found[0].payload if found else None
 
     def _is_mine(self, found: Payload) -> bool:
-        return found.get("holder") == self._mine["holder"]
+        return found.get("holder") == self.holder
 
 
 def _record(doing: str) -> dict[str, Any]:
@@ -188,6 +240,13 @@ def _holder(found: Payload) -> str:
     """Who holds a lease, for a person; of a record that somebody damaged, what is left."""
     get = found.get
     return f"{get('doing', 'something')} on {get('host', '?')} (process {get('pid', '?')}, since {get('since', '?')})"
+
+
+def _taken_over(location: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"another process took over the index at {location}, for too long no sign of life of this one was seen there",
+        "once that one is done, run the same command again: what was written is kept",
+    )
 
 
 def _locked(location: str, found: Payload, times: LeaseTimes) -> IndexLocked:

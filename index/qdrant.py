@@ -73,6 +73,7 @@ class QdrantStore:
         self._name = name
         self._where = where
         self._lanes: dict[Collection, dict[str, LaneSchema]] = {"pages": {}, "documents": {}}
+        self._before_write: Callable[[], None] | None = None
 
     @classmethod
     def create(cls, location: str, page_lanes: Sequence[LaneSchema] = PAGE_LANES) -> QdrantStore:
@@ -114,6 +115,9 @@ class QdrantStore:
         store._client.close()
         return cls(_client(server, REQUEST_TIMEOUT_S), name, server)
 
+    def guard_writes(self, check: Callable[[], None] | None) -> None:
+        self._before_write = check
+
     def _create_collection(self, collection: Collection, lanes: Sequence[LaneSchema]) -> None:
         sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
         try:
@@ -149,7 +153,7 @@ class QdrantStore:
         have = self._lanes["pages"].get(schema.name)
         check_new_lane(schema, have)
         if have != schema:
-            self._ask(lambda: self._make_lane(schema))
+            self._write(lambda: self._make_lane(schema))
 
     def _make_lane(self, schema: LaneSchema) -> None:
         full = self._full("pages")
@@ -174,7 +178,7 @@ class QdrantStore:
         )
 
     def delete_lane(self, name: str) -> None:
-        self._ask(lambda: self._drop_lane(name))
+        self._write(lambda: self._drop_lane(name))
         self._lanes["pages"].pop(name, None)
 
     def _drop_lane(self, name: str) -> None:
@@ -187,20 +191,20 @@ class QdrantStore:
         for batch in batches_by_bytes(points, MAX_REQUEST_BYTES):
             operations = update_operations(batch)
             if operations:
-                self._ask(partial(self._client.batch_update_points, self._full(collection), operations, wait=True))
+                self._write(partial(self._client.batch_update_points, self._full(collection), operations, wait=True))
 
     def delete_payload_keys(self, collection: Collection, keys: Sequence[str], ids: Sequence[str] | None = None) -> None:
         if ids is not None and not ids:
             return
         points: Any = models.Filter() if ids is None else list(ids)
-        self._ask(lambda: self._client.delete_payload(self._full(collection), list(keys), points, wait=True))
+        self._write(lambda: self._client.delete_payload(self._full(collection), list(keys), points, wait=True))
 
     def upsert(self, collection: Collection, points: Sequence[Point]) -> None:
         for point in points:
             check_point(point, self._lanes[collection])
         for batch in batches_by_bytes(points, MAX_REQUEST_BYTES):
             structs = [point_struct(point) for point in batch]
-            self._ask(partial(self._client.upsert, self._full(collection), structs, wait=True))
+            self._write(partial(self._client.upsert, self._full(collection), structs, wait=True))
 
     def query(self, queries: Sequence[LaneQuery], keys: Keys = ()) -> list[list[ScoredPoint]]:
         for query in queries:
@@ -261,7 +265,7 @@ class QdrantStore:
         self._delete(collection, models.FilterSelector(filter=model_filter(where) or models.Filter()))
 
     def _delete(self, collection: Collection, selector: Any) -> None:
-        self._ask(lambda: self._client.delete(self._full(collection), selector, wait=True))
+        self._write(lambda: self._client.delete(self._full(collection), selector, wait=True))
 
     def flush(self) -> None:
         """Nothing to do: every write waited for the server."""
@@ -277,6 +281,16 @@ class QdrantStore:
         """What `call` returns, waited for while the server is away for a moment; docrag's errors where it is away for good."""
         with translated(self._where):
             return patiently(call)
+
+    def _write(self, call: Callable[[], object]) -> None:
+        """As `_ask`, for what changes the index. Each try is guarded, for the one before it may be a minute old."""
+
+        def guarded() -> object:
+            if self._before_write is not None:
+                self._before_write()
+            return call()
+
+        self._ask(guarded)
 
 
 def parse_location(location: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ nothing of what a record means: that is `docrag.index.library_index`, once for b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
 
@@ -156,6 +156,13 @@ class ScoredPoint:
 class Store(Protocol):
     """Two collections of points. Writes are durable when they return; errors are `docrag.errors`' IndexFault and
     EnvironmentFault."""
+
+    def guard_writes(self, check: Callable[[], None] | None) -> None:
+        """Call `check` before each write to a server from now on, whose error the write then raises; None: no more.
+
+        Nothing is to be guarded where no other process can write.
+        """
+        ...
 
     def upsert(self, collection: Collection, points: Sequence[Point]) -> None:
         """Write `points`, each in place of the point that had its id. Raises ValueError where `check_point` does."""

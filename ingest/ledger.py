@@ -57,7 +57,8 @@ class Ledger:
         self._options = options
         self._helped = _what_helps(config, options)
         self._open: dict[str, _Opened] = {}
-        self._answers: dict[str, frozenset[int] | None] = {}  # by name what `admit` said of it; None: it was refused
+        # By name, for which bytes it was admitted and what was said; None: it was refused.
+        self._answers: dict[str, tuple[str | None, frozenset[int]]] = {}
         self._found: frozenset[str] = frozenset()
         self.totals = Totals(0, 0)
 
@@ -74,12 +75,33 @@ class Ledger:
     def admit(self, source: SourceFile, document: DocumentRef) -> frozenset[int]:
         """The pages (0-based) that are to be read for `source`, having noted what its document needs to be complete.
 
-        None where there is nothing to do, or the document is being read under another name. Asked again for the same name, it
-        gives the same pages.
+        None where there is nothing to do, or the document is being read under another name. Asked again for the same bytes
+        under the same name, it gives the same pages. A file that changed since is taken as it is now, unless what it was is
+        done: then the next ingest takes it up.
         """
-        if source.name not in self._answers:
-            self._answers[source.name] = self._admit(source, document)
-        return self._answers[source.name] or frozenset()
+        sha256, fresh = self._answers.get(source.name, (None, frozenset()))
+        if sha256 == document.sha256:
+            return fresh
+        if not self._withdraw(source.name):
+            return frozenset()
+        fresh = self._admit(source, document)
+        self._answers[source.name] = (document.sha256, fresh)
+        return fresh
+
+    def _withdraw(self, name: str) -> bool:
+        """Forget what was said of a file whose document waits for pages; False where it waits no more, and is counted."""
+        if name not in self._answers:
+            return True
+        sha256, _ = self._answers[name]
+        opened = self._open.get(sha256 or "")
+        if opened is None or name not in (source.name for source in opened.sources):
+            return False
+        opened.sources = [source for source in opened.sources if source.name != name]
+        if opened.sources:  # the next one has the pages read that this one had
+            self._answers[opened.sources[0].name] = (sha256, opened.fresh)
+        else:
+            del self._open[opened.document.sha256]
+        return True
 
     def _admit(self, source: SourceFile, document: DocumentRef) -> frozenset[int]:
         sha256 = document.sha256
@@ -104,9 +126,9 @@ class Ledger:
 
     def refuse(self, source: SourceFile, failure: Failure) -> None:
         """Count a file that can't be opened, and put on record why."""
-        if source.name in self._answers:
+        if not self._withdraw(source.name):
             return
-        self._answers[source.name] = None
+        self._answers[source.name] = (None, frozenset())
         known = self._known(source.name)
         # A name that leads to a document keeps it while the file can't be read (it may just be being written): the record
         # stays as it was, so the next run looks again.

@@ -3,7 +3,7 @@
 """The same ingest on a Ray cluster: files -> chunks of pages -> pages -> vectors -> points, streaming, as Ray Data runs it.
 
 The stages are those of `docrag.ingest.cluster`; what is written in which order is `run_local`'s rule. Ray is imported here
-and in `docrag.ingest.cluster.actors` alone.
+and in those modules of `docrag.ingest.cluster` that only a run on Ray loads.
 """
 
 from __future__ import annotations
@@ -17,20 +17,17 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 import contextlib
 import gc
 import logging
-import socket
-import threading
 import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import ray  # noqa: TID253 -- this module is loaded for a run on Ray only
 import ray.data  # noqa: TID253
-from ray._private.services import canonicalize_bootstrap_address  # noqa: TID253
 from ray.data import ActorPoolStrategy, Datasink, TaskPoolStrategy  # noqa: TID253
 from ray.data.exceptions import ExecutionTimeoutError  # noqa: TID253
 from ray.exceptions import RayError, RayTaskError  # noqa: TID253
@@ -49,6 +46,7 @@ from docrag.ingest.cluster.actors import (
     describe_model,
     plain_error,
 )
+from docrag.ingest.cluster.connection import connected, reports_on_stderr
 from docrag.ingest.cluster.preflight import check_cluster
 from docrag.ingest.cluster.registrar import Registrar
 from docrag.ingest.cluster.shape import LookShape, Pool, Shape, look_shape, text_shape
@@ -67,16 +65,10 @@ DRAW_PAGES = 4  # drawn by one worker before they go on: 3 MB each
 MOST_LOOKS = 64  # pages handed to an encoder together
 BLOCK_BYTES = 32 * 2**20  # what goes from stage to stage in the object store, at most: a dozen pages' pixels
 ENCODE_PAGES = 64
-CONNECT_S = 5.0
-EXECUTOR_ENDS_S = 10.0
 RELEASED_S = 20.0  # in which Ray takes back what a run held that just ended, or was killed
 DESK_S = 30.0  # how long it is waited for the desk when a run ends early: it may be in the middle of a write
 ROUNDS = 3  # how often files are read again whose pages were lost with the machines that had them
 STUCK_S = 1_800  # no page passed any stage for so long: Ray waits for something that will not come
-# What workers need and have not, where the cluster was not started from this environment: keys to the index, to the places
-# where PDFs come from and are kept, and to the hub of models. Settings travel in the job's configuration.
-_KEYS = ("DOCRAG_QDRANT_API_KEY", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE")
-_KEY_PREFIXES = ("AWS_", "FSSPEC_", "AZURE_STORAGE_")
 _KEPT = "what was written is kept: run the same command again, and it goes on"
 
 
@@ -98,9 +90,10 @@ def ingest_on_ray(
     """
     begin = time.perf_counter()
     job = replace(job, run_id=uuid.uuid4().hex)
-    with _connected(address), _quiet(), _translated():
-        if address or len(ray.nodes()) > 1:  # on one that was just started here, all is as it is here
-            _check(job)
+    names = list(names)
+    with reports_on_stderr(), connected(address) as is_elsewhere, _quiet(), _translated():
+        if is_elsewhere:
+            _check(job, names)
         model = _describe(job) if job.visual_model and not job.visual_known else None
         with _desk(job, options) as desk, watching(desk, report_progress):
             if model is not None:
@@ -110,57 +103,6 @@ def ingest_on_ray(
             if job.visual_model and ray.get(desk.take_up_looks.remote()):
                 _look_all(job, desk, model or _describe(job))
             return ray.get(desk.report.remote(time.perf_counter() - begin))
-
-
-@contextlib.contextmanager
-def _connected(address: str) -> Generator[None]:
-    if ray.is_initialized():
-        yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS", "")
-    if address.startswith("ray://"):
-        raise EnvironmentFault(
-            f"{address} is Ray Client's address, which Ray Data does not run over",
-            "give the cluster's own, host:6379, or submit the command as a job: ray job submit -- docrag ingest ...",
-        )
-    environment = {name: value for name, value in os.environ.items() if name in _KEYS or name.startswith(_KEY_PREFIXES)}
-    try:
-        ray.init(
-            _reached(address) if address else "local",
-            runtime_env={"env_vars": environment} if environment else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=None if address else False,
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        if not address:
-            raise EnvironmentFault(f"Ray can't be started here: {error}", "leave --ray out to ingest without it") from error
-        raise EnvironmentFault(
-            f"there is no Ray cluster at {address} that can be used: {error}",
-            "see that it runs (`ray status`), with the same versions of Ray and Python; --ray without an address starts one",
-        ) from error
-    try:
-        yield
-    finally:
-        _end_executors()
-        ray.shutdown()
-
-
-def _end_executors() -> None:
-    """Wait for Ray Data's threads, which Ctrl-C leaves running: one that asks Ray after its end would end this process."""
-    for thread in threading.enumerate():
-        if thread.name.startswith("StreamingExecutor"):
-            thread.join(timeout=EXECUTOR_ENDS_S)
-
-
-def _reached(address: str) -> str:
-    """A cluster's host:port, if something answers there: Ray itself tries for minutes. Raises OSError, ConnectionError."""
-    found = canonicalize_bootstrap_address(address)
-    if found is None:
-        raise ConnectionError("none runs on this machine")
-    host, _, port = found.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    return found
 
 
 @contextlib.contextmanager
@@ -233,6 +175,7 @@ def _desk(job: Job, options: IngestOptions) -> Iterator[Any]:
     actor: Any = ray.remote(Registrar)
     desk: Any = actor.options(num_cpus=0, scheduling_strategy=here).remote(job, options)
     try:
+        ray.get(desk.demand_open.remote())
         yield desk
     except RayError as error:
         raise _fault(desk) or error from None
@@ -250,13 +193,17 @@ def _fault(desk: Any) -> DocragError | None:
         return None
 
 
-def _check(job: Job) -> None:
-    look = _look_shape(job) if job.visual_model else None
+def _check(job: Job, names: Sequence[str]) -> None:
+    look, faults = None, list[EnvironmentFault]()
+    try:
+        look = _look_shape(job) if job.visual_model else None
+    except EnvironmentFault as fault:
+        faults.append(fault)  # to be said with all else
     cpus = max(_text_shape(job).cpus, look.cpus if look else 0)
     until = time.monotonic() + RELEASED_S
     while ray.available_resources().get("CPU", 0) < cpus and time.monotonic() < until:
         time.sleep(0.5)
-    check_cluster(job, cpus, look.gpus if look else 0)
+    check_cluster(job, cpus, look.gpus if look else 0, names, faults)
 
 
 def _read_all(job: Job, desk: Any, load_text: Callable[[], TextEncoder], todo: pa.Table) -> None:
@@ -317,7 +264,8 @@ def _text_shape(job: Job) -> Shape:
 
 def _look_shape(job: Job) -> LookShape:
     there, config = ray.cluster_resources(), job.config
-    return look_shape(there.get("CPU", 0), there.get("GPU", 0), config.device, config.gpus_per_encoder, config.workers)
+    gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    return look_shape(there.get("CPU", 0), gpus, config.device, config.gpus_per_encoder, config.workers)
 
 
 def _look(job: Job, desk: Any, model: VisualModel, pooling: str, looks: pa.Table) -> None:

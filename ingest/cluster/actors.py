@@ -187,4 +187,4 @@ class LookDatasink(Datasink):
 def opened(job: Job) -> LibraryIndex:
     """The index on a server as this worker process has it open for one run: names are the desk's to write, and documents that
     others complete are found."""
-    return LibraryIndex.open(job.location)
+    return stages.open_index(job)

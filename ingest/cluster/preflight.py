@@ -24,6 +24,7 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.location import is_folder
 from docrag.ingest.cluster.stages import Job
 from docrag.ingest.ocr import check_tesseract, tesseract_available
+from docrag.ingest.sources import is_url
 from docrag.version import __version__
 
 ANSWER_S = 180  # a machine's first worker has to start, and to load docrag
@@ -48,20 +49,24 @@ class Look:
     warnings: tuple[str, ...] = ()
 
 
-def check_cluster(job: Job, cpus: float, gpus: float = 0.0) -> None:
+def check_cluster(
+    job: Job, cpus: float, gpus: float = 0.0, names: Sequence[str] = (), faults: Sequence[EnvironmentFault] = ()
+) -> None:
     """Raise EnvironmentFault, which has a line for each thing that is missing, unless an ingest can run on this cluster.
 
-    Ray is connected, the index exists. `cpus` and `gpus` are what all stages hold together. What pages will only be left
-    unread for is warned of.
+    Ray is connected, the index exists. `cpus` and `gpus` are what all stages hold together, `names` what is to be ingested,
+    `faults` what is known to be missing already. What pages will only be left unread for is warned of.
     """
     machines = _machines()
-    missing = resources_missing(cpus, gpus, job.config.device == "cuda", ray.cluster_resources(), ray.available_resources())
+    missing = [_line(fault) for fault in faults]
+    wants_cuda = job.config.device == "cuda" and not faults  # else it is said
+    missing += resources_missing(cpus, gpus, wants_cuda, ray.cluster_resources(), ray.available_resources())
     versions = _ask(machines, _version_probe())
     missing += _by_machine(versions, versions_missing)
     alike = [machine for machine, found in versions.items() if not isinstance(found, RayError) and not versions_missing(found)]
     with _probe(job.blobs_url) as (probe, fault):
         missing += [f"here: {line}" for line in fault]
-        looks = _ask(alike, look_around, job, probe)
+        looks = _ask(alike, look_around, job, probe, _first_local(names))
     missing += _by_machine(looks, lambda look: look.missing)
     if job.visual_model:
         encoding = [machine for machine in alike if machine.has_gpu or not gpus]
@@ -99,10 +104,10 @@ def versions_missing(found: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def look_around(job: Job, probe: str) -> Look:
+def look_around(job: Job, probe: str, source: str = "") -> Look:
     """What the machine that this runs on lacks for the stages of `job`; `probe` is the sha256 of a blob that was put there
-    from another one ("": none was)."""
-    missing = [*_faults(_check_blobs, job, probe), *_faults(_check_ocr, job)]
+    from another one, `source` a file or folder that is to be ingested ("": none)."""
+    missing = [*_faults(_check_blobs, job, probe), *_faults(_check_ocr, job), *_faults(_check_source, source)]
     if not is_folder(job.location):
         missing += _faults(_check_index, job)
     unread = ("Tesseract is not installed: pages without a text layer that are read there are left unread",)
@@ -118,8 +123,31 @@ def _faults(check: Callable[..., None], *arguments: Any) -> tuple[str, ...]:
     try:
         check(*arguments)
     except DocragError as error:
-        return (f"{error.message} ({error.hint})" if error.hint else error.message,)
+        return (_line(error),)
     return ()
+
+
+def _line(error: DocragError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _first_local(names: Sequence[str]) -> str:
+    """The first of the names that is a file or folder here, in full; "" where none is: the others are not listed for it."""
+    return next((str(Path(name).absolute()) for name in names if not is_url(name) and _is_here(name)), "")
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _check_source(source: str) -> None:
+    if source and not _is_here(source):
+        raise EnvironmentFault(
+            f"{source} is not there", "every machine opens files: put them where all see them, or in a bucket"
+        )
 
 
 def _check_index(job: Job) -> None:

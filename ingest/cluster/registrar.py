@@ -11,11 +11,10 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from docrag.errors import DocragError
-from docrag.index.library_index import LibraryIndex
 from docrag.index.records import DocumentRecord
 from docrag.index.visual_geometry import Geometry
 from docrag.ingest.cluster.rows import sources_table
-from docrag.ingest.cluster.stages import Job, WritePages
+from docrag.ingest.cluster.stages import Job, WritePages, open_index
 from docrag.ingest.cluster.visual_rows import Look, looks_table
 from docrag.ingest.cluster.visual_stages import PageLooks, VisualModel, store_looks
 from docrag.ingest.ledger import IngestOptions, Ledger
@@ -29,13 +28,21 @@ class Registrar:
     """A `Desk`, and what the run itself asks of it. Lives in an actor, which takes one call after another."""
 
     def __init__(self, job: Job, options: IngestOptions) -> None:
-        self._job = job
-        self._index = LibraryIndex.open(job.location)
-        self._ledger = Ledger(self._index, job.config, options)
-        self._options = options
-        self._write = WritePages(self._index, self)
+        self._job, self._options = job, options
         self._passed: Counter[str] = Counter()
         self._fault: DocragError | None = None
+        try:
+            self._index = open_index(job)
+        except DocragError as error:
+            self._fault = error
+            return
+        self._ledger = Ledger(self._index, job.config, options)
+        self._write = WritePages(self._index, self)
+
+    def demand_open(self) -> None:
+        """To be called first: raises what opening the index raised. Of an actor that can't be made, Ray keeps no error."""
+        if self._fault is not None:
+            raise self._fault
 
     def sift(self, found: Sequence[SourceFile | Failure]) -> pa.Table:
         """The files that must be looked at."""
@@ -136,4 +143,5 @@ class Registrar:
 
     def close(self) -> None:
         """Let go of the index, so that another process may open it. Closing twice is no error."""
-        self._index.close()
+        if hasattr(self, "_index"):
+            self._index.close()

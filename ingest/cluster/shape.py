@@ -6,6 +6,7 @@ is a part of what the cluster has, however many workers are asked for; whether s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from docrag.config import Device
@@ -73,19 +74,21 @@ class LookShape:
         return self.encoders.workers * self.encoders.gpus
 
 
-def look_shape(cpus: float, gpus: float, device: Device, gpus_per_encoder: float, workers: int = 0) -> LookShape:
-    """On a cluster of so many CPUs and GPUs: as many encoders as the GPUs hold, each with `gpus_per_encoder` of one.
+def look_shape(cpus: float, gpus: Sequence[float], device: Device, gpus_per_encoder: float, workers: int = 0) -> LookShape:
+    """On a cluster of so many CPUs, and of machines that have so many GPUs each: as many encoders as the GPUs hold, each with
+    `gpus_per_encoder` of one.
 
     Where it has no GPU, or `device` is "cpu", one encoder on CPUs. Raises EnvironmentFault where `device` asks for a GPU, or an
-    encoder for more of them, than there is.
+    encoder for more of them, than a machine has.
     """
-    on_gpu = device == "cuda" or (device == "auto" and gpus > 0)
-    if on_gpu and gpus < gpus_per_encoder:
+    on_gpu = device == "cuda" or (device == "auto" and sum(gpus) > 0)
+    encoders = _encoders_on(gpus, gpus_per_encoder) if on_gpu else 1
+    if not encoders:
         raise EnvironmentFault(
-            f"an encoder of page images asks for {gpus_per_encoder:g} GPUs, and the Ray cluster has {gpus:g}",
-            "add a machine with a GPU, ask for less of one (DOCRAG_GPUS_PER_ENCODER), or take --device cpu",
+            f"an encoder of page images asks for {gpus_per_encoder:g} GPUs of one machine, and the Ray cluster has none with "
+            f"more than {max(gpus, default=0):g}",
+            "add a machine with enough, ask for less (DOCRAG_GPUS_PER_ENCODER), or take --device cpu",
         )
-    encoders = int(gpus / gpus_per_encoder) if on_gpu else 1
     drawers = workers or max(1, int(cpus))
     return LookShape(
         drawers=_pool(drawers, 0.4 * cpus),
@@ -93,6 +96,13 @@ def look_shape(cpus: float, gpus: float, device: Device, gpus_per_encoder: float
         writers=_pool(max(1, int(cpus) // 2), 0.15 * cpus),
         threads=ENCODER_THREADS if on_gpu else max(1, int(cpus)),
     )
+
+
+def _encoders_on(gpus: Sequence[float], each: float) -> int:
+    """How many encoders there is room for: Ray gives whole GPUs of one machine, or a part of one GPU, never parts of two."""
+    if each < 1:
+        return sum(map(int, gpus)) * int(1 / each + 1e-9)
+    return sum(int(of_machine // each) for of_machine in gpus)
 
 
 def _pool(workers: int, cpus: float) -> Pool:

@@ -18,6 +18,7 @@ from docrag.config import Config
 from docrag.errors import DocragError, EnvironmentFault, IndexDamaged
 from docrag.index.blobs import BlobStore
 from docrag.index.encoders import TextEncoder
+from docrag.index.lease import guard
 from docrag.index.library_index import LibraryIndex
 from docrag.index.records import DocumentRecord
 from docrag.ingest.cluster.rows import (
@@ -41,7 +42,8 @@ COPIES = CHUNK_PAGES  # PDFs of a remote blob store that a reader keeps at hand:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker must know: plain values. `run_id` tells runs apart that meet the same processes.
+    """What every worker must know: plain values. `run_id` tells runs apart that meet the same processes, `holder` is whose the
+    index is while it runs (`Lease.holder`).
 
     `visual_model` is what keeps up the visual lane, "" where there is none to keep up; `visual_known`: it is the lane's own.
     """
@@ -51,6 +53,7 @@ class Job:
     config: Config
     password: str | None = field(default=None, repr=False)
     run_id: str = ""
+    holder: str = ""
     visual_model: str = ""
     visual_known: bool = False
 
@@ -187,6 +190,13 @@ def unread(document: DocumentRef, page_index: int, error: DocragError, stage: st
         page_number=page_index + 1,
         retriable=True,
     )
+
+
+def open_index(job: Job) -> LibraryIndex:
+    """The index of a run, which is written to as long as the run holds it: another may have taken it over meanwhile."""
+    index = LibraryIndex.open(job.location)
+    guard(index.store, job.location, job.holder)
+    return index
 
 
 def guarded(job: Job) -> GuardedPool:

@@ -76,6 +76,22 @@ def test_every_call_outlives_a_lost_connection(store: QdrantStore, server: Qdran
     assert set(store.lanes()) == {"passages", "bm25"}
 
 
+def test_each_try_of_a_write_is_guarded(store: QdrantStore, server: QdrantStandIn) -> None:
+    """The right to write may have gone to another while the server was waited for."""
+    asked: list[None] = []
+
+    def check() -> None:
+        asked.append(None)
+        if len(asked) == 3:
+            raise EnvironmentFault("not yours any more")
+
+    store.guard_writes(check)
+    server.trouble.refuse_writes = 2
+    with pytest.raises(EnvironmentFault, match="not yours any more"):
+        store.upsert("pages", [page(1)])
+    assert (len(asked), store.count("pages")) == (3, 0)
+
+
 def test_a_full_disk_is_said_at_once_and_the_same_write_goes_through_later(store: QdrantStore, server: QdrantStandIn) -> None:
     server.trouble.is_full = True
     begun = time.monotonic()

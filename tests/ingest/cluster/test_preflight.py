@@ -85,6 +85,25 @@ def test_all_that_is_missing_is_said_together(cluster: Cluster, job: Job, server
     assert ocr.count("on ") >= 1
 
 
+def test_what_the_shape_lacks_is_said_with_all_else(cluster: Cluster, job: Job, tmp_path: Path) -> None:
+    from docrag.ingest.run_ray import _check
+
+    lost = replace(job, location="http://127.0.0.1:9/library", config=replace(CONFIG, device="cuda"), visual_model="./model")
+    gpu, index, model = lines(lambda: _check(lost, [str(tmp_path)]))
+    assert gpu.startswith(
+        "an encoder of page images asks for 1 GPUs of one machine, and the Ray cluster has none with more than 0"
+    )
+    assert "no answer from the Qdrant server" in index
+    assert "the model's folder ./model is not there" in model
+
+
+def test_a_source_that_a_machine_does_not_see(cluster: Cluster, job: Job, tmp_path: Path) -> None:
+    check_cluster(job, cpus=1.0, names=["s3://bucket/reports", f"{tmp_path}/*.pdf", str(tmp_path)])
+    assert preflight._first_local(["s3://bucket/reports", "no/such", str(tmp_path)]) == str(tmp_path)
+    (line,) = preflight.look_around(job, "", "/mnt/here/alone").missing
+    assert line.startswith("/mnt/here/alone is not there (every machine opens files")
+
+
 def test_a_model_that_a_machine_has_not(cluster: Cluster, job: Job, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     check_cluster(replace(job, visual_model=str(tmp_path / "model")), cpus=1.0)

@@ -20,7 +20,7 @@ import pytest
 from bench.same_index import compare
 from docrag.client import Library
 from docrag.config import Config
-from docrag.errors import EnvironmentFault, IndexMismatch, ModelFault
+from docrag.errors import EnvironmentFault, IndexLocked, IndexMismatch, ModelFault
 from docrag.index.library_index import LibraryIndex
 from docrag.index.verify import verify
 from docrag.ingest.cluster.progress import ClusterProgress
@@ -192,6 +192,9 @@ def test_errors_come_out_as_docrags_own(library: Path, server: QdrantStandIn, tm
     bring_on_ray(there, None, library / "long.pdf")  # the index was let go of
     with pytest.raises(IndexMismatch):
         bring_on_ray(there, None, library, config=replace(QUICK, ocr="always"))
+    with LibraryIndex.open(there), pytest.raises(IndexLocked, match="is open in another process") as locked:
+        ingest_on_ray(job, HashEncoder, [str(library)], IngestOptions())
+    assert type(locked.value) is IndexLocked
 
     full = f"{server.url}/full"
     with LibraryIndex.create(full, replace(settings_of(QUICK), blobs_url=str(tmp_path / "blobs"))) as index:

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pytest
 
 from docrag.config import Config
-from docrag.errors import EnvironmentFault
+from docrag.errors import EnvironmentFault, UsageError
 from docrag.index.library_index import LibraryIndex
+from docrag.index.verify import verify
 from docrag.ingest.cluster.registrar import Registrar
+from docrag.ingest.cluster.rows import read_chunk_rows
 from docrag.ingest.cluster.shape import look_shape, text_shape
 from docrag.ingest.cluster.stages import EncodePages, Job, OpenFiles, ReadPages
 from docrag.ingest.ledger import IngestOptions
@@ -96,6 +98,61 @@ def test_files_that_are_opened_again_when_all_is_written(tmp_path: Path) -> None
     assert (report.documents.ok, report.documents.failed, report.documents.skipped) == (3, 1, 1)
 
 
+def change(path: Path) -> None:
+    hostile.text_pdf(path, ["quite another text"])
+
+
+def spoil(path: Path) -> None:
+    path.write_text("this is no PDF")
+
+
+@pytest.mark.parametrize(("change", "ok", "failed", "pages"), [(change, 1, 0, 1), (spoil, 0, 1, 0)])
+def test_a_file_that_changes_between_two_looks(
+    tmp_path: Path, change: Callable[[Path], None], ok: int, failed: int, pages: int
+) -> None:
+    """What the first look gave is lost with its machine; the second finds other bytes. Its twin is still what it was."""
+    names = tmp_path / "pdfs"
+    names.mkdir()
+    hostile.text_pdf(names / "one.pdf", [f"page {number}" for number in range(5)])
+    (names / "twin.pdf").write_bytes((names / "one.pdf").read_bytes())
+    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index:
+        job = Job(str(tmp_path / "index"), index.blobs.url, QUICK)
+    desk = Registrar(job, IngestOptions())
+    opened, read, encode = OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk)
+    sources = desk.sift(list(find_sources([str(names)])))
+    opened(sources)
+    change(names / "one.pdf")
+    for _ in range(2):  # the run's rounds
+        found = opened(sources)
+        if found.num_rows:
+            desk.write(encode(read(found)))
+        sources = desk.left()
+    assert not sources.num_rows
+    report = desk.report(1.0)
+    check_sums(report)
+    assert (report.documents.ok, report.documents.failed, report.pages.ok) == (ok + 1, failed, pages + 5)
+    with LibraryIndex.open(str(tmp_path / "index")) as index:
+        assert sorted(record.document.pages for record in index.documents()) == [1] * ok + [5]
+        assert verify(index).damages == ()
+
+
+def test_a_file_that_changes_when_it_is_done_is_for_the_next_run(tmp_path: Path) -> None:
+    names = library(tmp_path / "pdfs")
+    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index:
+        job = Job(str(tmp_path / "index"), index.blobs.url, QUICK)
+    desk = Registrar(job, IngestOptions())
+    opened, read, encode = OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk)
+    sources = desk.sift(list(find_sources([str(names)])))
+    desk.write(encode(read(opened(sources))))
+    change(names / "long.pdf")
+    spoil(names / "broken.pdf")
+    assert [document.pages for document, _ in read_chunk_rows(opened(sources))] == [1]  # the one that is as it was
+    report = desk.report(1.0)
+    check_sums(report)
+    assert (report.documents.ok, report.documents.failed, report.documents.skipped) == (3, 1, 1)
+    assert run(tmp_path / "index", names).documents.ok == 1
+
+
 def test_an_unchanged_library_is_sifted_out(tmp_path: Path) -> None:
     names = library(tmp_path / "pdfs")
     bring(tmp_path / "index", names)
@@ -111,7 +168,7 @@ def test_all_workers_fit_together(cpus: int, workers: int) -> None:
     assert 0 < shape.cpus <= 0.9 * cpus
     for pool in (shape.openers, shape.readers, shape.encoders, shape.writers):
         assert 0 < pool.cpus <= 0.5
-    look = look_shape(cpus, 0, "auto", 1.0, workers)
+    look = look_shape(cpus, [], "auto", 1.0, workers)
     assert 0 < look.cpus <= 0.9 * cpus
     assert look.gpus == 0
 
@@ -122,13 +179,20 @@ def test_two_cpus_have_two_readers_and_an_encoder() -> None:
 
 
 def test_encoders_of_images_hold_the_gpus() -> None:
-    assert look_shape(64, 8, "auto", 1.0).encoders.workers == 8
-    assert look_shape(64, 2, "cuda", 0.5).encoders.workers == 4
-    assert look_shape(64, 4, "auto", 2.0).gpus == 4
-    assert look_shape(64, 8, "cpu", 1.0).gpus == 0
-    with pytest.raises(EnvironmentFault, match="asks for 1 GPUs, and the Ray cluster has 0"):
-        look_shape(64, 0, "cuda", 1.0)
+    assert look_shape(64, [4, 4, 0], "auto", 1.0).encoders.workers == 8
+    assert look_shape(64, [2], "cuda", 0.5).encoders.workers == 4
+    assert look_shape(64, [1, 1], "cuda", 0.6).encoders.workers == 2  # a part is of one GPU
+    assert look_shape(64, [1], "cuda", 0.1).encoders.workers == 10
+    assert look_shape(64, [2, 3], "auto", 2.0).gpus == 4
+    assert look_shape(64, [8], "cpu", 1.0).gpus == 0
+    with pytest.raises(EnvironmentFault, match="asks for 1 GPUs of one machine, and the Ray cluster has none with more than 0"):
+        look_shape(64, [0, 0], "cuda", 1.0)
+    with pytest.raises(EnvironmentFault, match="asks for 2 GPUs of one machine, and the Ray cluster has none with more than 1"):
+        look_shape(64, [1, 1], "auto", 2.0)
 
 
 def test_gpus_for_an_encoder_is_a_setting() -> None:
     assert Config.resolve(environ={"DOCRAG_GPUS_PER_ENCODER": "0.25"}).gpus_per_encoder == 0.25
+    assert Config.resolve(environ={"DOCRAG_GPUS_PER_ENCODER": "2"}).gpus_per_encoder == 2
+    with pytest.raises(UsageError, match=r"gpus_per_encoder must be a whole number or less than 1, got 1\.5"):
+        Config(gpus_per_encoder=1.5)

@@ -1,0 +1,113 @@
+"""The command as it is given on a machine of a cluster: what is on stdout when machines die, and where keys go."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from bench.ray_cluster import SimulatedCluster, own_ray
+from bench.tiny_pdfs import write_pdfs
+from docrag.errors import EnvironmentFault
+from docrag.ingest.cluster.stages import Job
+from docrag.ingest.ledger import IngestOptions
+from docrag.testing import HashEncoder
+from docrag.testing.qdrant_server import QdrantStandIn
+from tests.libraries import QUICK, cli_command
+
+SECRET = "a-key-that-nobody-may-read"
+LOOK = """
+import os, sys, ray
+from docrag.ingest.run_ray import connected
+with connected(sys.argv[1]) as is_elsewhere:
+    print(is_elsewhere, ray.get(ray.remote(lambda: os.environ.get("AWS_SECRET_ACCESS_KEY")).remote()))
+"""
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Path]:
+    """A folder in which a cluster's logs are."""
+    with own_ray() as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def cluster(session: Path) -> Iterator[SimulatedCluster]:
+    with SimulatedCluster(2) as cluster:
+        yield cluster
+
+
+def look(address: str, **environ: str) -> list[str]:
+    """Whether a run with this `--ray` is on a cluster that was there, and the key that its workers have."""
+    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, **environ}
+    done = subprocess.run([sys.executable, "-c", LOOK, address], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_workers_get_the_keys_and_logs_do_not(session: Path, cluster: SimulatedCluster) -> None:
+    assert look("", RAY_ADDRESS=cluster.address) == ["True", SECRET]
+    written = [path for path in session.rglob("*") if path.is_file() and "logs" in path.parts]
+    assert any("runtime_env" in path.name for path in written)
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_a_submitted_job_has_its_own(cluster: SimulatedCluster) -> None:
+    """Ray refuses to start where docrag names a variable that the job names too."""
+    given = {"runtime_env": {"env_vars": {"AWS_SECRET_ACCESS_KEY": "the job's"}}, "metadata": {}}
+    assert look(cluster.address, RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps(given)) == ["True", "the", "job's"]
+
+
+def test_stdout_holds_the_report_alone_though_a_machine_dies(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    write_pdfs(tmp_path / "pdfs", range(20), 8)
+    with QdrantStandIn(tmp_path / "server") as server:
+        ingest = [str(tmp_path / "pdfs"), "--index", f"{server.url}/library", "--blobs", str(tmp_path / "blobs")]
+        command = [
+            *cli_command(),
+            "ingest",
+            *ingest,
+            "--ocr",
+            "never",
+            "--ray",
+            cluster.address,
+            "--json",
+            "--progress",
+            "json",
+        ]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert program.stderr is not None
+        told = ""
+        for line in program.stderr:
+            told += line
+            if line.startswith("{") and json.loads(line)["progress"]["stages"][1]["pages"]:  # read
+                break
+        assert cluster.remove_node(random.Random(1))
+        time.sleep(1.0)
+        cluster.add_node()
+        out, err = program.communicate(timeout=180)
+    assert program.returncode == 0, told + err
+    assert json.loads(out)["pages"]["ok"] == 160
+    assert len(out.splitlines()) == 1
+    assert "(raylet)" in err
+
+
+def test_a_ray_that_is_slow_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ray raises then is a bare `Exception`."""
+    from docrag.ingest.run_ray import ingest_on_ray
+
+    def time_out(*arguments: object, **options: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", time_out)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(EnvironmentFault, match="can't be started here: The current node timed out during startup") as fault:
+        ingest_on_ray(Job(str(tmp_path), "", QUICK), HashEncoder, [], IngestOptions())
+    assert "leave --ray out" in fault.value.hint

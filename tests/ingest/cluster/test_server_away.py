@@ -1,0 +1,88 @@
+"""Qdrant goes away in the middle of a run on Ray, for longer than it is waited for: a clean stop, which can be taken up."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.tiny_pdfs import write_pdfs
+from docrag.errors import EnvironmentFault
+from docrag.index.library_index import LibraryIndex
+from docrag.index.verify import verify
+from docrag.ingest.cluster.stages import Job
+from docrag.ingest.ledger import IngestOptions
+from docrag.ingest.totals import Progress
+from docrag.testing import HashEncoder
+from docrag.testing.qdrant_server import QdrantStandIn
+from tests.ingest.cluster.conftest import MEMORY_BYTES
+from tests.libraries import QUICK, check_sums, settings_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray sets its own old settings
+DOCUMENTS, PAGES = 60, 8
+
+
+def be_impatient() -> None:
+    """In each worker: a server that is away is waited for no minute, so that the test isn't either."""
+    importlib.import_module("docrag.index.qdrant_calls").RETRY_FOR_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def on_impatient_ray() -> Iterator[None]:
+    importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it is imported
+    import ray
+
+    ray.init(
+        "local",
+        num_cpus=2,
+        num_gpus=0,
+        object_store_memory=MEMORY_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"worker_process_setup_hook": be_impatient},
+    )
+    yield
+    ray.shutdown()
+
+
+class SlowEncoder(HashEncoder):
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        time.sleep(0.5)
+        return super().encode(texts)
+
+
+@pytest.mark.usefixtures("on_impatient_ray")
+def test_a_run_that_its_server_left_is_taken_up_where_it_was(tmp_path: Path) -> None:
+    from docrag.ingest.run_ray import ingest_on_ray
+
+    write_pdfs(tmp_path / "pdfs", range(DOCUMENTS), PAGES)
+    names = [str(tmp_path / "pdfs")]
+    with QdrantStandIn(tmp_path / "server") as server:
+        location, blobs = f"{server.url}/library", str(tmp_path / "blobs")
+        LibraryIndex.create(location, replace(settings_of(QUICK), blobs_url=blobs)).close()
+        job = Job(location, blobs, QUICK)
+
+        def take_away(now: Progress) -> None:
+            if now.documents_done:
+                server.stop()
+
+        with pytest.raises(EnvironmentFault, match="no answer from the Qdrant server") as fault:
+            ingest_on_ray(job, SlowEncoder, names, IngestOptions(), report_progress=take_away)
+        assert type(fault.value) is EnvironmentFault
+        assert "what was written before is kept" in fault.value.hint
+        server.start()
+        report = ingest_on_ray(job, HashEncoder, names, IngestOptions())
+        check_sums(report)
+        assert report.documents.skipped > 0
+        assert (report.documents.ok + report.documents.skipped, report.pages.attempted) == (DOCUMENTS, DOCUMENTS * PAGES)
+        with LibraryIndex.open(location) as index:
+            assert verify(index).findings == ()
+            assert len(index.documents()) == DOCUMENTS
