@@ -159,7 +159,7 @@ def _frames_forgotten() -> Generator[None]:
 
 def _led_to(error: BaseException) -> Iterator[BaseException]:
     """The errors that were being handled, or are named as its cause, and those before them."""
-    for before in {error.__cause__, error.__context__} - {None}:
+    for before in {each for each in (error.__cause__, error.__context__) if each is not None}:
         yield before
         yield from _led_to(before)
 
