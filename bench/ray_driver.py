@@ -4,8 +4,8 @@
                                [--watch-s S]
 
 `--here` is the run without Ray, with its encoder loaded before the clock starts. Prints one JSON object: the report, and on Ray
-when the first page was read, when the last was written and what the desk was busy with. Exit code as `docrag ingest`'s: 0, 1
-where a document or page failed, 2 where the run stopped and can be taken up again; anything else is a bug.
+how long it took after the first page was read and after the first was written, and what the desk was busy with. Exit code as
+`docrag ingest`'s: 0, 1 where a document or page failed, 2 where the run stopped and can be taken up again; else it is a bug.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def _timed_desk(notes: str) -> type[Registrar]:
         def __init__(self, *arguments: Any) -> None:
             self.busy: Counter[str] = Counter()
             self.calls: Counter[str] = Counter()
-            self.first: dict[str, tuple[float, int, int]] = {}  # when it came, the pages encoded, the pages read by then
+            self.first: dict[str, tuple[float, Mapping[str, int]]] = {}  # when it came, the pages of each stage by then
             super().__init__(*arguments)
 
     def timed(name: str) -> Callable[..., Any]:
@@ -150,9 +150,9 @@ def _timed_desk(notes: str) -> type[Registrar]:
             desk.busy[name] += time.perf_counter() - begin
             desk.calls[name] += 1
             if name == "note_read":
-                desk.first.setdefault("page", (time.time(), 0, 0))
-            if name == "note_passed" and arguments[0] == "encode":
-                desk.first.setdefault("batch", (time.time(), arguments[1], desk.counts().passed["read"]))
+                desk.first.setdefault("page", (time.time(), {}))
+            if name == "note_written":
+                desk.first.setdefault("write", (time.time(), desk.counts().passed))
             if name == "report":
                 _leave(desk)
             return value
@@ -161,14 +161,13 @@ def _timed_desk(notes: str) -> type[Registrar]:
 
     def _leave(desk: TimedRegistrar) -> None:
         now = time.time()
-        read_at, *_ = desk.first.get("page", (now, 0, 0))
-        encoded_at, encoded, read = desk.first.get("batch", (now, 0, 0))
+        read_at, _ = desk.first.get("page", (now, {}))
+        written_at, by_then = desk.first.get("write", (now, {}))
         busy = {name: round(seconds, 3) for name, seconds in desk.busy.items()}
         told = {
             "after_first_page_s": now - read_at,
-            "after_first_batch_s": now - encoded_at,
-            "pages_in_first_batch": encoded,
-            "pages_read_by_then": read,
+            "after_first_write_s": now - written_at,
+            "pages_by_then": {"read": by_then.get("read", 0), "encoded": by_then.get("encode", 0)},
             "desk_s": busy,
             "calls": desk.calls,
         }

@@ -3,9 +3,9 @@
     python -m bench.ray_pace [DATA] [--documents N] [--repeats 2] [--many 100 10000] [--json]
 
 Pace: with `--workers 2` readers, without OCR, into an index in a folder, each run in a process of its own and in turn. Left
-out are, of the local run, the load of the encoder before it starts; of the run on Ray all until the first page was read: the
-start of Ray, of the desk, of the readers and of whoever opened the first file. What the encoder's actor still loads then is not
-left out. Both pages a second are of what was done in the time that is counted. Both indexes must hold the same.
+out is the start: of the local run the load of the encoder; of the run on Ray all until the first write, when workers of all
+kinds are there. Pages that were encoded by then are not counted, but those that were only read are, some of them read before
+(their number is told). Both indexes must hold the same.
 
 Memory: tiny PDFs of one page, an encoder that does nothing, on Ray; what driver, desk and object store hold, at most.
 Exit code 1 where the indexes differ.
@@ -77,13 +77,13 @@ def _pace_here(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pace_on_ray(run: dict[str, Any]) -> dict[str, Any]:
-    """From the end of the first batch that was encoded, whose pages are not counted."""
-    seconds = run["after_first_batch_s"]
+    """From the first write on, when workers of all kinds are there; pages that were encoded by then are not counted."""
+    seconds, by_then = run["after_first_write_s"], run["pages_by_then"]
     return {
-        "pages_per_second": (run["pages"]["ok"] - run["pages_in_first_batch"]) / seconds,
+        "pages_per_second": (run["pages"]["ok"] - by_then["encoded"]) / seconds,
         "seconds": seconds,
         "left_out_s": run["seconds"] - seconds,
-        "read_ahead": run["pages_read_by_then"] - run["pages_in_first_batch"],
+        "read_ahead": by_then["read"] - by_then["encoded"],
         "desk_s": run["desk_s"],
     }
 
@@ -119,7 +119,7 @@ def _pace_text(result: dict[str, Any]) -> list[str]:
     told = (
         f"{result['documents']} documents, {result['pages']['ok']} pages, OCR off, {WORKERS} readers: on Ray {ratio:.2f} of "
         f"the local run's pace (asked for: {LEAST_RATIO}). Left out: here the load of the encoder; on Ray all until the first "
-        "page is read."
+        f"write, when {result['ray'][-1]['read_ahead']} pages that were still to be encoded had been read."
     )
     rows = [(name, run) for name in ("here", "ray") for run in result[name]]
     columns = ("run", "pages/s", "s", "left out, s")
