@@ -200,4 +200,11 @@ class Driver:
         return self.log.read_text(errors="replace")[-1500:].strip()
 
     def report(self) -> dict[str, Any]:
-        return json.loads(self.log.with_suffix(".json").read_text())
+        return json.loads(self._stdout())
+
+    def strays(self) -> list[str]:
+        """Lines on stdout that are not its report: of Ray, about machines that died."""
+        return [line for line in self._stdout().splitlines() if not line.startswith("{")]
+
+    def _stdout(self) -> str:
+        return self.log.with_suffix(".json").read_text()

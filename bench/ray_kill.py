@@ -100,7 +100,7 @@ class Scene:
         """Points in the index, of pages."""
         return self.server.count("library_pages")
 
-    def start(self, more: bool = True) -> Driver:
+    def start(self, more: bool = True, *, on_ray: bool = True) -> Driver:
         """A driver for all documents, with more of them than the one before had."""
         if more:
             write_pdfs(self.place / "pdfs", range(self.run * FILES_A_START, (self.run + 1) * FILES_A_START), PAGES)
@@ -108,7 +108,8 @@ class Scene:
         self.written = self.pages or 0
         arguments = [str(self.place / "pdfs"), "--index", self.index, "--blobs", str(self.place / "blobs")]
         log = self.place / f"run{self.run}.log"
-        self.driver = Driver([*arguments, "--address", self.cluster.address, "--workers", "2"], log).start()
+        where = ("--address", self.cluster.address) if on_ray else ("--here",)
+        self.driver = Driver([*arguments, *where, "--workers", "2"], log).start()
         return self.driver
 
     def running(self) -> Driver:
@@ -125,9 +126,8 @@ class Scene:
             return
         code = driver.exit_code
         told = "" if code in (0, 1, -9) else driver.told()
-        self.ends.append(
-            {"run": self.run, "exit_code": code, "seconds": round(time.monotonic() - driver.begin, 1), "told": told}
-        )
+        seconds = round(time.monotonic() - driver.begin, 1)
+        self.ends.append({"run": self.run, "exit_code": code, "seconds": seconds, "told": told, "strays": driver.strays()})
         last = next((strike for strike in reversed(self.strikes) if strike.run == self.run), None)
         if last is not None and code not in (0, 1):
             last.end = {-9: "killed", 2: "stopped, to be resumed"}.get(code or 0, f"exit code {code}")
@@ -208,7 +208,7 @@ def _finish(scene: Scene) -> dict[str, Any]:
         code = _wait(driver)
         scene.note_end()
         if code in (0, 1):
-            final = scene.start(more=False)  # nothing is owed any more: it must find that by itself
+            final = scene.start(more=False, on_ray=False)  # nothing is owed any more: it must find that by itself
             _wait(final)
             scene.note_end()
             return final.report()
@@ -224,9 +224,13 @@ def _wait(driver: Driver) -> int:
 
 
 def _crashes(scene: Scene) -> list[str]:
-    """Runs that ended in a way that tells nobody what to do."""
+    """Runs that ended in a way that tells nobody what to do, or wrote more to stdout than their report."""
     bad = [end for end in scene.ends if end["exit_code"] not in (0, 1, 2, -9)]
-    return [f"run {end['run']} ended with {end['exit_code']}: {end['told'][-600:]}" for end in bad]
+    loud = [end for end in scene.ends if end["strays"]]
+    return [
+        *(f"run {end['run']} ended with {end['exit_code']}: {end['told'][-600:]}" for end in bad),
+        *(f"run {end['run']} wrote to stdout: {end['strays'][0][:200]}" for end in loud),
+    ]
 
 
 def _check(scene: Scene) -> list[str]:

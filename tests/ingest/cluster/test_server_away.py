@@ -25,8 +25,9 @@ from docrag.testing.qdrant_server import QdrantStandIn
 from tests.ingest.cluster.conftest import MEMORY_BYTES
 from tests.libraries import QUICK, check_sums, settings_of
 
+ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray sets its own old settings
-DOCUMENTS, PAGES = 60, 8
+DOCUMENTS, PAGES = 40, 8
 
 
 def be_impatient() -> None:
@@ -67,8 +68,8 @@ def test_a_run_that_its_server_left_is_taken_up_where_it_was(tmp_path: Path) -> 
     names = [str(tmp_path / "pdfs")]
     with QdrantStandIn(tmp_path / "server") as server:
         location, blobs = f"{server.url}/library", str(tmp_path / "blobs")
-        LibraryIndex.create(location, replace(settings_of(QUICK), blobs_url=blobs)).close()
-        job = Job(location, blobs, QUICK)
+        LibraryIndex.create(location, replace(settings_of(ONE), blobs_url=blobs)).close()
+        job = Job(location, blobs, ONE)
 
         def take_away(now: Progress) -> None:
             if now.documents_done:

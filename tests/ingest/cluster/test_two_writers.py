@@ -31,12 +31,14 @@ from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.libraries import QUICK, settings_of
 
+ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
 pytestmark = [
     pytest.mark.usefixtures("on_ray"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own old settings
     pytest.mark.filterwarnings("ignore:the index at .+ was held by:UserWarning"),
 ]
 TIMES = LeaseTimes(beat_s=0.2, ttl_s=1.0, settle_s=0.2)
+DOCUMENTS, PAGES = 40, 8
 BATCH_PAGES = 64  # written together, at most
 
 
@@ -92,10 +94,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn]:
 @pytest.fixture
 def job(server: QdrantStandIn, tmp_path: Path) -> Job:
     """Of a new index, into which `tmp_path / "pdfs"` is to go."""
-    write_pdfs(tmp_path / "pdfs", range(100), 8)
+    write_pdfs(tmp_path / "pdfs", range(DOCUMENTS), PAGES)
     location, blobs = f"{server.url}/{tmp_path.name}", str(tmp_path / "blobs")
-    LibraryIndex.create(location, replace(settings_of(QUICK), blobs_url=blobs)).close()
-    return Job(location, blobs, QUICK)
+    LibraryIndex.create(location, replace(settings_of(ONE), blobs_url=blobs)).close()
+    return Job(location, blobs, ONE)
 
 
 def written(now: Progress) -> int:
@@ -118,7 +120,7 @@ def test_a_second_job_on_the_same_index_is_refused(job: Job, tmp_path: Path, mon
         names = [str(tmp_path / "pdfs")]
         report = ingest_on_ray(replace(job, holder=lease.holder), HashEncoder, names, IngestOptions(), "", begin_another)
     assert "is being written by an ingest on" in refused[0]
-    assert (report.documents.ok, report.pages.ok) == (100, 800)
+    assert (report.documents.ok, report.pages.ok) == (DOCUMENTS, DOCUMENTS * PAGES)
 
 
 def test_a_run_whose_driver_is_cut_off_writes_no_more_once_another_has_the_index(
@@ -146,7 +148,7 @@ def test_a_run_whose_driver_is_cut_off_writes_no_more_once_another_has_the_index
                 replace(job, holder=lease.holder), SlowEncoder, [str(tmp_path / "pdfs")], IngestOptions(), "", take_over
             )
         assert "run the same command again" in fault.value.hint
-        assert 0 < counts[0] <= other.store.count("pages") <= counts[0] + BATCH_PAGES < 800
+        assert 0 < counts[0] <= other.store.count("pages") <= counts[0] + BATCH_PAGES < DOCUMENTS * PAGES
         verify(other, repair=True)
 
 
@@ -169,5 +171,5 @@ def test_a_run_without_ray_writes_no_more_either(server: QdrantStandIn, job: Job
         lease = stack.enter_context(hold_lease(through, "an ingest", replace(TIMES, beat_s=0.3)))
         guard(index.store, job.location, lease.holder)
         with pytest.raises(EnvironmentFault, match="another process took over the index"):
-            ingest(index, Encoders(HashEncoder), [str(tmp_path / "pdfs")], QUICK, IngestOptions(), take_over)
-        assert 0 < counts[0] == other.store.count("pages") < 800
+            ingest(index, Encoders(HashEncoder), [str(tmp_path / "pdfs")], ONE, IngestOptions(), take_over)
+        assert 0 < counts[0] == other.store.count("pages") < DOCUMENTS * PAGES
