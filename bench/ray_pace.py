@@ -5,10 +5,10 @@
 Pace: with `--workers 2` readers, without OCR, into an index in a folder, each run in a process of its own and in turn. Left
 out is the start: of the local run the load of the encoder; of the run on Ray all until the first write, when workers of all
 kinds are there. Pages that were encoded by then are not counted, but those that were only read are, some of them read before
-(their number is told). Both indexes must hold the same.
+(their number is told). Both indexes must hold the same, and both reports tell the same.
 
 Memory: tiny PDFs of one page, an encoder that does nothing, on Ray; what driver, desk and object store hold, at most.
-Exit code 1 where the indexes differ.
+Exit code 1 where the indexes or the reports differ.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def measure(data: Path, documents: Sequence[Path], repeats: int, many: Sequence[
         links = link_data(data, documents, place / "data") / "documents"
         pairs = [(_run(links, place / f"here{at}", "--here"), _run(links, place / f"ray{at}")) for at in range(repeats)]
         differences = compare(str(place / "here0"), str(place / "ray0"), COSINE) if repeats else []
+        differences += [line for here, ray in pairs for line in _reports_differ(here, ray)]
         return {
             "documents": len(documents),
             "pages": pairs[0][0]["pages"] if pairs else {},
@@ -65,6 +66,13 @@ def measure(data: Path, documents: Sequence[Path], repeats: int, many: Sequence[
 def _run(folder: Path, index: Path, *options: str) -> dict[str, Any]:
     command = python("bench.ray_driver", folder, "--index", index, "--encoder", "minilm", "--workers", WORKERS, *options)
     return output_of(command)
+
+
+def _reports_differ(here: dict[str, Any], ray: dict[str, Any]) -> list[str]:
+    """What the two reports tell differently; failures may come in another order."""
+    told = [{**run, "failures": sorted(map(json.dumps, run["failures"]))} for run in (here, ray)]
+    keys = ("documents", "pages", "failures")
+    return [f"the reports' {key}: {told[0][key]} here, {told[1][key]} on Ray" for key in keys if told[0][key] != told[1][key]]
 
 
 def _pace_here(run: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def test_into_a_folder(here: tuple[str, IngestReport], library: Path, tmp_path: 
 
 def test_into_a_server(here: tuple[str, IngestReport], library: Path, server: QdrantStandIn, tmp_path: Path) -> None:
     there = f"{server.url}/library"
-    check_alike(bring_on_ray(there, tmp_path / "blobs", library), here[1])
+    check_alike(bring_on_ray(there, tmp_path / "blobs", library, config=ONE), here[1])
     assert compare(here[0], there, COSINE) == []
     check_verified(there)
 
@@ -212,7 +212,9 @@ def test_errors_come_out_as_docrags_own(library: Path, server: QdrantStandIn, tm
         check_released()  # while `fault` is kept
     finally:
         server.trouble.is_full = False
-    check_verified(full)  # that such a run is taken up where it was: test_server_away
+    with LibraryIndex.open(full) as index:  # that such a run is taken up where it was: test_server_away
+        assert {finding.kind for finding in verify(index, repair=True).findings} == {"orphan_blob"}
+        assert not verify(index).findings
 
 
 def test_what_watches_may_end_the_run(library: Path, tmp_path: Path) -> None:

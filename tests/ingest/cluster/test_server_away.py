@@ -19,6 +19,7 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.verify import verify
 from docrag.ingest.cluster.stages import Job
 from docrag.ingest.ledger import IngestOptions
+from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
@@ -80,7 +81,8 @@ def test_a_run_that_its_server_left_is_taken_up_where_it_was(tmp_path: Path) -> 
         assert type(fault.value) is EnvironmentFault
         assert "what was written before is kept" in fault.value.hint
         server.start()
-        report = ingest_on_ray(job, HashEncoder, names, IngestOptions())
+        with LibraryIndex.open(location) as index:  # here, for it is the same book that is kept there
+            report = ingest(index, Encoders(HashEncoder), names, ONE, IngestOptions())
         check_sums(report)
         assert report.documents.skipped > 0
         assert (report.documents.ok + report.documents.skipped, report.pages.attempted) == (DOCUMENTS, DOCUMENTS * PAGES)
