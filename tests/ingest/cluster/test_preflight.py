@@ -43,12 +43,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn]:
-    with QdrantStandIn(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
 @pytest.fixture
 def job(server: QdrantStandIn, tmp_path: Path) -> Job:
     blobs = str(tmp_path / "blobs")

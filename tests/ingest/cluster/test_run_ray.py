@@ -61,12 +61,6 @@ def here(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
     return str(folder), bring(folder, library)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn]:
-    with QdrantStandIn(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
 def bring_on_ray(location: str, blobs: Path | None, *names: Path, config: Config = QUICK, **options: object) -> IngestReport:
     from docrag.ingest.run_ray import ingest_on_ray
 

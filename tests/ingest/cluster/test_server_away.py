@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import MEMORY_BYTES
+from tests.ingest.cluster.conftest import small_ray
 from tests.libraries import QUICK, check_sums, settings_of
 
 ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
@@ -38,21 +37,8 @@ def be_impatient() -> None:
 
 @pytest.fixture(scope="module")
 def on_impatient_ray() -> Iterator[None]:
-    importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it is imported
-    import ray
-
-    ray.init(
-        "local",
-        num_cpus=2,
-        num_gpus=0,
-        object_store_memory=MEMORY_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env={"worker_process_setup_hook": be_impatient},
-    )
-    yield
-    ray.shutdown()
+    with small_ray(runtime_env={"worker_process_setup_hook": be_impatient}):
+        yield
 
 
 class SlowEncoder(HashEncoder):

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -83,12 +83,6 @@ class SlowEncoder(HashEncoder):
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         time.sleep(0.7)
         return super().encode(texts)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn]:
-    with QdrantStandIn(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture
