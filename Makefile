@@ -3,6 +3,8 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
 LINKS := ingest index pipelines eval
+# Containers often set it. Then each process compiles all that it imports again: 7 s where a worker of Ray takes 2.5.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check bench lock tesseract chromium clean
 
