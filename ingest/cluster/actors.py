@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -129,10 +131,13 @@ def describe_model(job: Job) -> VisualModel | DocragError:
 
 
 def _load_with_threads(load: Callable[[], Any], threads: int = ENCODER_THREADS) -> Any:
-    """Ray sets OMP_NUM_THREADS to 1 for an actor of one CPU or less, which halves the encoder's pace."""
-    import torch
+    """Ray sets OMP_NUM_THREADS to 1 for an actor of one CPU or less, which halves the encoder's pace.
 
-    torch.set_num_threads(threads)
+    Torch is told where this process has it already, and reads it there when it comes later; not every encoder needs it.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
     return load()
 
 

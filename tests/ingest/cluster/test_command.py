@@ -30,6 +30,14 @@ with connected(sys.argv[1]) as is_elsewhere:
     print(is_elsewhere, ray.get(ray.remote(lambda: os.environ.get("AWS_SECRET_ACCESS_KEY")).remote()))
 """
 
+THREADS = """
+from docrag.ingest.cluster.actors import _load_with_threads
+def load():
+    import torch
+    return torch.get_num_threads()
+print(_load_with_threads(load, 2), _load_with_threads(load, 3))
+"""
+
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Path]:
@@ -77,3 +85,9 @@ def test_a_ray_that_is_slow_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(EnvironmentFault, match="can't be started here: The current node timed out during startup") as fault:
         ingest_on_ray(Job(str(tmp_path), "", QUICK), HashEncoder, [], IngestOptions())
     assert "leave --ray out" in fault.value.hint
+
+
+def test_an_encoder_has_its_threads_whether_torch_was_there_before_or_not() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as Ray sets it
+    done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(min(2, len(os.sched_getaffinity(0)))), "3"]
