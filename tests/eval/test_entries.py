@@ -45,7 +45,7 @@ DAMAGED = "line 2: not UTF-8 text: it holds NUL bytes\n  it is damaged, or no te
         ('{"a": 1}'.encode("utf-16-be"), f", {NULS}\n  it looks like UTF-16: save it as UTF-8"),
         ('{"a": 1}'.encode("utf-32-le"), f", {NULS}\n  it looks like UTF-32: save it as UTF-8"),
         (b'{"a": 1}\n' + bytes(512), f", {DAMAGED}"),
-        (gzip.compress(LINES.encode()), " is a gzip archive: expected JSON in UTF-8\n  unpack it first"),
+        (gzip.compress(LINES.encode(), mtime=0), " is a gzip archive: expected JSON in UTF-8\n  unpack it first"),
         (b"PAR1...", " is a Parquet table: expected JSON in UTF-8\n  write its rows as JSON, one object a line, into"),
     ],
 )
