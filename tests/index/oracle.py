@@ -156,5 +156,6 @@ def number_id(number: int) -> str:
 
 
 def unit_rows(rng: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
+    """Of length 1, as float16 holds them exactly: Edge rounds a query's vectors, and qdrant-client's local mode does not."""
     rows = rng.normal(size=(count, DIM))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
