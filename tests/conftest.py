@@ -37,7 +37,7 @@ def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_qwen2_5_vl(tmp_path_factory.mktemp("models") / "tiny-Qwen2.5-VL")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """For tiny models in this process: handing out so little work to several threads takes longer than doing it."""
     import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,7 @@ import torch
 from bench import embed_gpu
 from docrag.index.visual_encoder import ColEncoder
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Generator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.filterwarnings("ignore")  # the profiler's own

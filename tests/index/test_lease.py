@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -29,10 +28,10 @@ from docrag.index.verify import verify
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
+from tests.index.forked import FORKED
 from tests.index.oracle import SERVER, drop_collections, number_id
 from tests.index.world import LANES, SETTINGS, World
 
-SPAWN = multiprocessing.get_context("spawn")
 QUICK = LeaseTimes(beat_s=0.2, ttl_s=2.0, settle_s=0.2, silent_s=3.0)
 SELDOM = LeaseTimes(beat_s=30.0, ttl_s=60.0, settle_s=0.2)  # no beat tells the holder that it lost it
 PATIENT = LeaseTimes(beat_s=0.2, ttl_s=10.0, settle_s=1.0)  # for many processes that get a CPU by turns
@@ -76,8 +75,8 @@ def take_together(location: str, barrier: Barrier, talk: Connection) -> None:
 @contextmanager
 def holder(location: str) -> Iterator[tuple[BaseProcess, Connection]]:
     """Another process that holds the lease."""
-    here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=hold_until_told, args=(location, there))
+    here, there = FORKED.Pipe()
+    process = FORKED.Process(target=hold_until_told, args=(location, there))
     process.start()
     try:
         assert said(here) == "held"
@@ -122,8 +121,8 @@ def test_another_is_refused_and_told_by_whom(location: str) -> None:
 
 
 def test_of_several_at_the_same_moment_one_has_it(location: str) -> None:
-    barrier, pipes = SPAWN.Barrier(4), [SPAWN.Pipe() for _ in range(4)]
-    processes = [SPAWN.Process(target=take_together, args=(location, barrier, there)) for _, there in pipes]
+    barrier, pipes = FORKED.Barrier(4), [FORKED.Pipe() for _ in range(4)]
+    processes = [FORKED.Process(target=take_together, args=(location, barrier, there)) for _, there in pipes]
     for process in processes:
         process.start()
     answers = [said(here) for here, _ in pipes]

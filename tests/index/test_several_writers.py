@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +15,11 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings
 from docrag.index.verify import verify
 from docrag.testing.qdrant_server import QdrantStandIn
+from tests.index.forked import FORKED
 from tests.index.oracle import SERVER, drop_collections
 from tests.index.test_library_index_visual import MODEL, add, look_at
 from tests.index.world import LANES, SETTINGS, World
 from tests.index.writers import DOCUMENTS, make_index, search_all_the_time, write_documents, write_the_same
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(params=["stand-in", *(["server"] if SERVER else [])])
@@ -38,7 +36,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @contextmanager
 def running(*jobs: tuple[Callable[..., None], tuple[Any, ...]]) -> Iterator[None]:
     """These functions in processes of their own, each of which must end well."""
-    processes = [SPAWN.Process(target=job, args=arguments) for job, arguments in jobs]
+    processes = [FORKED.Process(target=job, args=arguments) for job, arguments in jobs]
     for process in processes:
         process.start()
     try:
@@ -53,7 +51,7 @@ def running(*jobs: tuple[Callable[..., None], tuple[Any, ...]]) -> Iterator[None
 
 
 def test_three_write_and_one_searches(location: str) -> None:
-    barrier, over = SPAWN.Barrier(4), SPAWN.Event()
+    barrier, over = FORKED.Barrier(4), FORKED.Event()
     writers = [(write_documents, (location, writer, barrier)) for writer in "abc"]
     with running((search_all_the_time, (location, barrier, over))):
         with running(*writers):
@@ -75,7 +73,7 @@ def test_three_write_and_one_searches(location: str) -> None:
 
 
 def test_two_write_the_same_documents(location: str) -> None:
-    barrier = SPAWN.Barrier(2)
+    barrier = FORKED.Barrier(2)
     with running(*((write_the_same, (location, writer, barrier)) for writer in "ab")):
         pass
     with LibraryIndex.open(location) as index:
@@ -88,7 +86,7 @@ def test_two_write_the_same_documents(location: str) -> None:
 
 
 def test_a_lane_is_added_while_another_process_writes(location: str) -> None:
-    barrier = SPAWN.Barrier(2)
+    barrier = FORKED.Barrier(2)
     with LibraryIndex.open(location) as index:
         with running((write_documents, (location, "a", barrier))):
             barrier.wait(60)
@@ -125,7 +123,7 @@ def test_what_another_process_changed_is_seen_after_a_refresh(location: str) -> 
 
 
 def test_two_make_the_same_index_at_once(stand_in: QdrantStandIn, tmp_path: Path) -> None:
-    barrier = SPAWN.Barrier(2)
+    barrier = FORKED.Barrier(2)
     location = f"{stand_in.url}/docrag_test_{uuid.uuid4().hex}"
     with running(*[(make_index, (location, str(tmp_path / "blobs"), barrier))] * 2):
         pass

@@ -20,16 +20,8 @@ from docrag.index.visual_encoder import ColEncoder, ImageFailure, ImageVectors
 from docrag.index.visual_models import open_visual
 from docrag.visual import PatchLayout
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PAGES_PT = [(595, 842), (842, 595), (612, 612), (300, 1200), (2000, 180), (1, 1), (1, 5000), (9000, 2), (841.89, 595.28)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Generator[None]:
-    """Several wait for one another at each of a tiny model's many small products."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=["colqwen", "colidefics"])

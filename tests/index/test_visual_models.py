@@ -9,7 +9,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import colpali_engine.models as engine
@@ -25,16 +25,9 @@ from docrag.index.visual_encoder import ColEncoder
 from docrag.index.visual_models import FAMILIES, choose_device, open_visual
 from tests.tiny_models import tiny_adapter, tiny_colqwen2_5
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ONES = torch.ones(4, 32)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Generator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

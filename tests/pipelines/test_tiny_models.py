@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
 
 from docrag.errors import UsageError
@@ -26,6 +25,7 @@ from docrag.types import PageRef
 from docrag.visual import PageVisual, PatchLayout
 from tests.pipelines.looking import SIZE_PT, Shelf
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUESTION = "How many boats left the old harbour?"
 TEXTS = ("The harbour is old.", "It sold boats.", "The sea was calm.")
 
@@ -41,15 +41,6 @@ def _drawn(text: str, size_px: tuple[int, int]) -> Image.Image:
     picture = Image.new("RGB", size_px, "white")
     ImageDraw.Draw(picture).text((4, size_px[1] // 3), text, fill="black")
     return picture
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several wait for one another at each of a tiny model's many small products."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=["colqwen", "colidefics"])

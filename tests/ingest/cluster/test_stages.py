@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from docrag.config import Config
 from docrag.errors import EnvironmentFault, UsageError
 from docrag.index.library_index import LibraryIndex
 from docrag.index.verify import verify
+from docrag.ingest.cluster import stages
 from docrag.ingest.cluster.registrar import Registrar
 from docrag.ingest.cluster.rows import read_chunk_rows
 from docrag.ingest.cluster.shape import look_shape, text_shape
-from docrag.ingest.cluster.stages import EncodePages, Job, OpenFiles, ReadPages
+from docrag.ingest.cluster.stages import EncodePages, Job, OpenFiles, ReadPages, guarded
 from docrag.ingest.ledger import IngestOptions
 from docrag.ingest.sources import find_sources
 from docrag.testing import HashEncoder
@@ -38,19 +40,28 @@ def library(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, names: Path, again: Callable[[str], int] = lambda stage: 1) -> IngestReport:
-    """What `run_ray` does; a stage is done `again(name)` times, the results of all but the last being lost."""
+@pytest.fixture(autouse=True)
+def pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A stage keeps its children for as long as its process lives."""
+    with contextlib.ExitStack() as made:
+        monkeypatch.setattr(stages, "guarded", lambda job: made.enter_context(guarded(job)))
+        yield
+
+
+def begin(folder: Path, names: Path) -> tuple[Registrar, OpenFiles, ReadPages, EncodePages, pa.Table]:
+    """The desk and the stages of a run into the index at `folder`, and the sources that it is to open."""
     with LibraryIndex.open_or_create(str(folder), settings_of(QUICK)) as index:
         job = Job(str(folder), index.blobs.url, QUICK)
     desk = Registrar(job, IngestOptions())
-    stages = {
-        "open": OpenFiles(job, desk),
-        "read": ReadPages(job, desk),
-        "encode": EncodePages(HashEncoder, desk),
-        "write": desk.write,
-    }
-    found: pa.Table = desk.sift(list(find_sources([str(names)])))
-    for name, stage in stages.items():
+    sources = desk.sift(list(find_sources([str(names)])))
+    return desk, OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk), sources
+
+
+def run(folder: Path, names: Path, again: Callable[[str], int] = lambda stage: 1) -> IngestReport:
+    """What `run_ray` does; a stage is done `again(name)` times, the results of all but the last being lost."""
+    desk, opened, read, encode, found = begin(folder, names)
+    steps = {"open": opened, "read": read, "encode": encode, "write": desk.write}
+    for name, stage in steps.items():
         if not found.num_rows:
             break
         for _ in range(again(name)):
@@ -83,11 +94,7 @@ def test_what_is_done_twice_counts_once(tmp_path: Path, stage: str) -> None:
 def test_files_that_are_opened_again_when_all_is_written(tmp_path: Path) -> None:
     """A machine with what a task gave is lost when others have done it all: the task gives the same, and nothing is counted."""
     names = library(tmp_path / "pdfs")
-    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index:
-        job = Job(str(tmp_path / "index"), index.blobs.url, QUICK)
-    desk = Registrar(job, IngestOptions())
-    opened, read, encode = OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk)
-    sources = desk.sift(list(find_sources([str(names)])))
+    desk, opened, read, encode, sources = begin(tmp_path / "index", names)
     chunks = opened(sources)
     encoded = encode(read(chunks))
     desk.write(encoded)
@@ -115,11 +122,7 @@ def test_a_file_that_changes_between_two_looks(
     names.mkdir()
     hostile.text_pdf(names / "one.pdf", [f"page {number}" for number in range(5)])
     (names / "twin.pdf").write_bytes((names / "one.pdf").read_bytes())
-    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index:
-        job = Job(str(tmp_path / "index"), index.blobs.url, QUICK)
-    desk = Registrar(job, IngestOptions())
-    opened, read, encode = OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk)
-    sources = desk.sift(list(find_sources([str(names)])))
+    desk, opened, read, encode, sources = begin(tmp_path / "index", names)
     opened(sources)
     change(names / "one.pdf")
     for _ in range(2):  # the run's rounds
@@ -138,11 +141,7 @@ def test_a_file_that_changes_between_two_looks(
 
 def test_a_file_that_changes_when_it_is_done_is_for_the_next_run(tmp_path: Path) -> None:
     names = library(tmp_path / "pdfs")
-    with LibraryIndex.create(str(tmp_path / "index"), settings_of(QUICK)) as index:
-        job = Job(str(tmp_path / "index"), index.blobs.url, QUICK)
-    desk = Registrar(job, IngestOptions())
-    opened, read, encode = OpenFiles(job, desk), ReadPages(job, desk), EncodePages(HashEncoder, desk)
-    sources = desk.sift(list(find_sources([str(names)])))
+    desk, opened, read, encode, sources = begin(tmp_path / "index", names)
     desk.write(encode(read(opened(sources))))
     change(names / "long.pdf")
     spoil(names / "broken.pdf")
