@@ -1,18 +1,42 @@
-"""One small Ray for the tests of a file that need no machines of their own."""
+"""One small Ray for the tests of a file that need no machines of their own, and what its runs share."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import logging
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
+from tests.libraries import QUICK
 
 MEMORY_BYTES = 200 * 2**20
+ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
+
+
+class WaitingEncoder(HashEncoder):
+    """Encodes two batches of pages, and the third when there is a file `sign`: till then a run can't be done."""
+
+    def __init__(self, sign: Path) -> None:
+        self._sign, self._batches = sign, 0
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self._batches += 1
+        until = time.monotonic() + 120
+        while self._batches > 2 and not self._sign.exists():
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self._sign} did not come")
+            time.sleep(0.05)
+        return super().encode(texts)
 
 
 @contextlib.contextmanager

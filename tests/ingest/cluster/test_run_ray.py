@@ -31,6 +31,7 @@ from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from docrag.types import IngestReport
 from tests.ingest import hostile
+from tests.ingest.cluster.conftest import ONE
 from tests.libraries import QUICK, bring, check_sums, cli_command, settings_of
 
 pytestmark = [
@@ -38,7 +39,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own old settings
 ]
 COSINE = 0.9999
-ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bench.tiny_pdfs import write_pdfs
 from docrag.errors import EnvironmentFault
@@ -22,10 +20,9 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import small_ray
-from tests.libraries import QUICK, check_sums, settings_of
+from tests.ingest.cluster.conftest import ONE, WaitingEncoder, small_ray
+from tests.libraries import check_sums, settings_of
 
-ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray sets its own old settings
 DOCUMENTS, PAGES = 40, 8
 
@@ -41,12 +38,6 @@ def on_impatient_ray() -> Iterator[None]:
         yield
 
 
-class SlowEncoder(HashEncoder):
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        time.sleep(0.5)
-        return super().encode(texts)
-
-
 @pytest.mark.usefixtures("on_impatient_ray")
 def test_a_run_that_its_server_left_is_taken_up_where_it_was(tmp_path: Path) -> None:
     from docrag.ingest.run_ray import ingest_on_ray
@@ -56,14 +47,16 @@ def test_a_run_that_its_server_left_is_taken_up_where_it_was(tmp_path: Path) -> 
     with QdrantStandIn(tmp_path / "server") as server:
         location, blobs = f"{server.url}/library", str(tmp_path / "blobs")
         LibraryIndex.create(location, replace(settings_of(ONE), blobs_url=blobs)).close()
-        job = Job(location, blobs, ONE)
+        job, stopped = Job(location, blobs, ONE), tmp_path / "stopped"
 
         def take_away(now: Progress) -> None:
-            if now.documents_done:
+            if now.documents_done and not stopped.exists():
                 server.stop()
+                stopped.touch()
 
+        encoder = partial(WaitingEncoder, stopped)
         with pytest.raises(EnvironmentFault, match="no answer from the Qdrant server") as fault:
-            ingest_on_ray(job, SlowEncoder, names, IngestOptions(), report_progress=take_away)
+            ingest_on_ray(job, encoder, names, IngestOptions(), report_progress=take_away)
         assert type(fault.value) is EnvironmentFault
         assert "what was written before is kept" in fault.value.hint
         server.start()

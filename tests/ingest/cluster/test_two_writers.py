@@ -5,17 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bench.tiny_pdfs import write_pdfs
 from docrag.client import Library
@@ -29,9 +25,9 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.libraries import QUICK, settings_of
+from tests.ingest.cluster.conftest import ONE, WaitingEncoder
+from tests.libraries import settings_of
 
-ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
 pytestmark = [
     pytest.mark.usefixtures("on_ray"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own old settings
@@ -77,12 +73,6 @@ def _carry(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
             sink.sendall(data)
-
-
-class SlowEncoder(HashEncoder):
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        time.sleep(0.7)
-        return super().encode(texts)
 
 
 @pytest.fixture
@@ -132,15 +122,15 @@ def test_a_run_whose_driver_is_cut_off_writes_no_more_once_another_has_the_index
                 wire.cut()
                 stack.enter_context(hold_lease(job.location, "a repair", TIMES))
                 counts.append(other.store.count("pages"))
+                (tmp_path / "taken").touch()
 
         through = f"http://127.0.0.1:{wire.port}/{tmp_path.name}"
+        names, encoder = [str(tmp_path / "pdfs")], partial(WaitingEncoder, tmp_path / "taken")
         with (
             pytest.raises(EnvironmentFault, match="another process took over the index") as fault,
             hold_lease(through, "an ingest", TIMES) as lease,
         ):
-            ingest_on_ray(
-                replace(job, holder=lease.holder), SlowEncoder, [str(tmp_path / "pdfs")], IngestOptions(), "", take_over
-            )
+            ingest_on_ray(replace(job, holder=lease.holder), encoder, names, IngestOptions(), "", take_over)
         assert "run the same command again" in fault.value.hint
         assert 0 < counts[0] <= other.store.count("pages") <= counts[0] + BATCH_PAGES < DOCUMENTS * PAGES
         verify(other, repair=True)
