@@ -70,7 +70,7 @@ class _Job:
 class GuardedPool:
     """`workers` children that run plain module-level functions, each call for at most `timeout_s` seconds of wall time.
 
-    `memory_mib` limits the private memory of each child (its libraries take about 110 MiB of it) and of each program that it
+    `memory_mib` limits the private memory of each child (its libraries take about 90 MiB of it) and of each program that it
     starts. Safe to use from several threads at once. The children start with the first task.
     """
 
