@@ -121,6 +121,11 @@ def test_into_a_server_and_again_when_files_have_changed(library: Path, server: 
     assert (again.documents.ok, again.documents.skipped, again.pages.ok) == (1, 11, 3)
     with LibraryIndex.open(there) as index:
         assert len(index.documents()) == 11
+    for path in names.iterdir():
+        path.unlink()
+    check_run()
+    with LibraryIndex.open(there) as index:
+        assert index.documents() == []
 
 
 @pytest.fixture
