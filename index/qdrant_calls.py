@@ -24,11 +24,9 @@ from qdrant_client.http.exceptions import (  # noqa: TID253 -- as above
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from docrag.errors import DocragError, EnvironmentFault, IndexFault, IndexMissing
-from docrag.index.store import GONE_HINT
+from docrag.index import store
 
 API_KEY_VARIABLE = "DOCRAG_QDRANT_API_KEY"
-# A server that is started again reads its logs first: half a minute is usual in a cluster.
-RETRY_FOR_S = 60.0
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -40,8 +38,10 @@ _T = TypeVar("_T")
 
 
 def patiently(call: Callable[[], _T]) -> _T:
-    """What `call` returns; made again, with growing pauses, while it fails in a way that may pass, for `RETRY_FOR_S`."""
-    retrying = Retrying(retry=retry_if_exception(passes), stop=stop_before_delay(RETRY_FOR_S), wait=_pause_s, reraise=True)
+    """What `call` returns; made again, with growing pauses, while it fails in a way that may pass, for `store.RETRY_FOR_S`."""
+    retrying = Retrying(
+        retry=retry_if_exception(passes), stop=stop_before_delay(store.RETRY_FOR_S), wait=_pause_s, reraise=True
+    )
     return retrying(call)
 
 
@@ -106,4 +106,4 @@ def _no_answer(where: str, error: Exception) -> EnvironmentFault:
 
 
 def _gone(where: str, error: Exception) -> IndexFault:
-    return IndexFault(f"the index at {where} lacks a point that was to be updated: {error}", GONE_HINT)
+    return IndexFault(f"the index at {where} lacks a point that was to be updated: {error}", store.GONE_HINT)

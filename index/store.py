@@ -28,6 +28,8 @@ MAX_VECTOR_NUMBERS = 1_048_576  # a Qdrant server refuses a multivector of more 
 SCROLL_PAGE = 256
 # A quantized lane is scanned for this many times the wanted hits, which are then scored with the vectors themselves.
 OVERSAMPLING = 4.0
+# A server that is away is waited for. One that is started again reads its logs first: half a minute is usual in a cluster.
+RETRY_FOR_S = 60.0
 GONE_HINT = "run the same command again: the document may have been deleted meanwhile"
 _NUMBER_BYTES = 21  # a float16 widened to a double, as JSON: a sign, "0.", up to 17 digits, a comma
 

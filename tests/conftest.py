@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # A shell starts what runs in its background deaf to Ctrl-C, and so would be the programs that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Files that share what takes long to start: a Ray, a server of a model. One process runs all of a group, and starts it once.
+TOGETHER = {
+    "ray": ("ingest/cluster/test_run_ray.py", "ingest/cluster/test_two_writers.py"),
+    "served": ("docrag/test_readers.py", "eval/test_extract_model.py", "pipelines/test_chat_reader.py"),
+}
+_GROUPS = {f"tests/{file}": group for group, files in TOGETHER.items() for file in files}
+
+
+class Together(LoadFileScheduling):
+    """A file's tests by one process, and those of a group of files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return _GROUPS.get(file, file)
+
+
+def pytest_collection_finish() -> None:
+    """Keep all that is loaded now from being looked at by each collection of garbage to come: half a million objects of
+    libraries, which took a tenth of the tests' time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

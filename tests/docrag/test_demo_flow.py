@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docrag.cli import make_parser
+from docrag.cli import main, make_parser
 from docrag.ingest.ocr import tesseract_available
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,10 +53,12 @@ def test_demo_leaves_a_report_and_a_run(done: tuple[Path, subprocess.CompletedPr
     assert (summary["questions"], summary["scored"], summary["unanswerable"]) == (14, 14, 1.0)
 
 
-def test_demo_again_in_the_same_folder_as_json(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_demo_again_in_the_same_folder_as_json(
+    done: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     out, _ = done
-    ran = demo(out, "--json")
-    result = json.loads(ran.stdout)
+    assert main(["demo", "--out", str(out), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
     assert result["schema_version"] == 1
     assert result["ingest"]["documents"] == {"attempted": 3, "ok": 3, "failed": 0, "skipped": 0}
     assert [answer["outcome"] for answer in result["answers"]] == ["answered", "answered", "not_answerable"]

@@ -201,7 +201,7 @@ def test_a_stop_that_nobody_noticed_costs_nothing(location: str) -> None:
 
 
 def test_a_server_that_is_away_for_a_moment_keeps_the_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docrag.index.qdrant_calls.RETRY_FOR_S", 0.5)
+    monkeypatch.setattr("docrag.index.store.RETRY_FOR_S", 0.5)
     settings = IndexSettings(LANES, SETTINGS.read, blobs_url=str(tmp_path / "blobs"))
     with QdrantStandIn(tmp_path / "server") as server:
         location = f"{server.url}/library"

@@ -264,7 +264,7 @@ def test_a_refusal_names_the_key(recorder: Recorder, monkeypatch: pytest.MonkeyP
 
 
 def test_a_server_that_goes_on_failing_is_an_environment_fault(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docrag.index.qdrant_calls.RETRY_FOR_S", 0.5)
+    monkeypatch.setattr("docrag.index.store.RETRY_FOR_S", 0.5)
     store = QdrantStore.open(recorder.location)
     seen = len(recorder.seen)
     recorder.status = 500

@@ -17,7 +17,7 @@ from docrag.testing.qdrant_server import QdrantStandIn
 from tests.index.oracle import DIM, LANES, drop_collections, number_id, quick_folder
 from tests.serving import serve_stand_in
 
-WAIT = "docrag.index.qdrant_calls.RETRY_FOR_S"
+WAIT = "docrag.index.store.RETRY_FOR_S"
 
 
 @pytest.fixture

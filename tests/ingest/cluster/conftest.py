@@ -1,25 +1,27 @@
-"""One small Ray for the tests of a file that need no machines of their own, and what its runs share."""
+"""One small Ray for the tests that need no machines of their own, and what its runs share."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import ray
 from numpy.typing import NDArray
 
+from docrag.index.lease import LeaseTimes
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.libraries import QUICK
 
 MEMORY_BYTES = 200 * 2**20
+TIMES = LeaseTimes(beat_s=0.2, ttl_s=1.0, settle_s=0.2)
 ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
 
 
@@ -39,12 +41,10 @@ class WaitingEncoder(HashEncoder):
         return super().encode(texts)
 
 
-@contextlib.contextmanager
-def small_ray(**options: Any) -> Generator[None]:
-    """Ray in this process: what is ingested on Ray without an address runs there. Two CPUs, whatever the machine has."""
-    importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it is imported
-    import ray
-
+def start_ray(**options: Any) -> None:
+    """Ray in this process, where an ingest on Ray without an address runs then. Two CPUs, whatever the machine has."""
+    ray.shutdown()  # one that other files' tests left
+    importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it starts
     ray.init(
         "local",
         num_cpus=2,
@@ -55,14 +55,19 @@ def small_ray(**options: Any) -> Generator[None]:
         logging_level=logging.ERROR,
         **options,
     )
+
+
+@pytest.fixture(scope="session")
+def end_of_ray() -> Iterator[None]:
     yield
     ray.shutdown()
 
 
 @pytest.fixture(scope="module")
-def on_ray() -> Iterator[None]:
-    with small_ray():
-        yield
+def on_ray(end_of_ray: None) -> None:
+    """A Ray that is left to the next file which uses it, for it takes seconds to start: see `tests.conftest.TOGETHER`."""
+    if not ray.is_initialized():
+        start_ray()
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ MEMORY_BYTES = 100 * 2**20
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two machines of one CPU; the second has no Tesseract, and another home."""
+    ray.shutdown()  # of other files' tests
     head = {"num_cpus": 1, "object_store_memory": MEMORY_BYTES, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     elsewhere = {"PATH": os.fspath(tmp_path_factory.mktemp("bin"))}

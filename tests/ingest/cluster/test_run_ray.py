@@ -10,8 +10,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.same_index import compare
 from docrag.client import Library
 from docrag.config import Config
 from docrag.errors import EnvironmentFault, IndexLocked, IndexMismatch, ModelFault
+from docrag.index.lease import hold_lease
 from docrag.index.library_index import LibraryIndex
 from docrag.index.verify import verify
 from docrag.ingest.cluster.progress import ClusterProgress
@@ -31,7 +33,7 @@ from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from docrag.types import IngestReport
 from tests.ingest import hostile
-from tests.ingest.cluster.conftest import ONE
+from tests.ingest.cluster.conftest import ONE, TIMES
 from tests.libraries import QUICK, bring, check_sums, cli_command, settings_of
 
 pytestmark = [
@@ -61,13 +63,22 @@ def here(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
     return str(folder), bring(folder, library)
 
 
-def bring_on_ray(location: str, blobs: Path | None, *names: Path, config: Config = QUICK, **options: object) -> IngestReport:
+def bring_on_ray(
+    location: str,
+    blobs: Path | None,
+    *names: Path,
+    config: Config = QUICK,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> IngestReport:
     from docrag.ingest.run_ray import ingest_on_ray
 
     settings = replace(settings_of(config), blobs_url=None if blobs is None else str(blobs))
     with LibraryIndex.open_or_create(location, settings) as index:
         job = Job(location, index.blobs.url, config)
-    report = ingest_on_ray(job, HashEncoder, [str(name) for name in names], IngestOptions(**options))  # type: ignore[arg-type]
+    with hold_lease(location, "an ingest", TIMES) as lease:
+        job = replace(job, holder=lease.holder)
+        report = ingest_on_ray(job, HashEncoder, [str(name) for name in names], IngestOptions(**options), "", progress)
     check_sums(report)
     return report
 
@@ -102,19 +113,31 @@ def test_into_a_folder(here: tuple[str, IngestReport], library: Path, tmp_path: 
     assert (rerun.documents.ok, rerun.documents.failed, rerun.documents.skipped) == (0, 2, 13)
 
 
-def test_into_a_server_and_again_when_files_have_changed(library: Path, server: QdrantStandIn, tmp_path: Path) -> None:
-    """In the second run workers that had the index open in the first must not go by what they knew then."""
+def test_into_a_server_and_again_when_files_have_changed(
+    library: Path, server: QdrantStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second job is refused while one is at work, which goes on. In the second run workers that had the index open in the
+    first must not go by what they knew then."""
     here, there, names = tmp_path / "here", f"{server.url}/library", tmp_path / "pdfs"
     shutil.copytree(library, names)
+    monkeypatch.setattr("docrag.client.hold_lease", partial(hold_lease, times=TIMES))
+    refused: list[str] = []
+
+    def begin_another(now: Progress) -> None:
+        if not refused:
+            with Library(there, ocr="never") as second, pytest.raises(IndexLocked) as caught:
+                second.ingest([names], ray="")
+            refused.append(caught.value.message)
 
     def check_run() -> IngestReport:
-        report = bring_on_ray(there, tmp_path / "blobs", names, config=ONE, prune=True)
+        report = bring_on_ray(there, tmp_path / "blobs", names, config=ONE, progress=begin_another, prune=True)
         check_alike(report, bring(here, names, prune=True))
         assert compare(str(here), there, COSINE) == []
         check_verified(there)
         return report
 
     assert check_run().documents.ok == 12
+    assert "is being written by an ingest on" in refused[0]
     hostile.text_pdf(names / "good 1.pdf", ["quite another text", "and a second page", "and a third"])
     (names / "good 2.pdf").unlink()
     again = check_run()

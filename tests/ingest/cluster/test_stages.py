@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,11 +39,11 @@ def library(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A stage keeps its children for as long as its process lives."""
-    with contextlib.ExitStack() as made:
-        monkeypatch.setattr(stages, "guarded", lambda job: made.enter_context(guarded(job)))
+@pytest.fixture(scope="module", autouse=True)
+def pool() -> Iterator[None]:
+    """One child reads for the stages of all tests. Each stage has its own elsewhere, for as long as its process lives."""
+    with guarded(Job("", "", QUICK)) as one, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "guarded", lambda job: one)
         yield
 
 
@@ -81,14 +80,20 @@ def test_the_same_as_a_run_on_this_machine(tmp_path: Path) -> None:
     assert replace(there, seconds=0, failures=()) == replace(here, seconds=0, failures=())
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, IngestReport]:
+    """A folder with an index and the PDFs that went into it, and the report of that."""
+    folder = tmp_path_factory.mktemp("once")
+    return folder, run(folder / "index", library(folder / "pdfs"))
+
+
 @pytest.mark.parametrize("stage", ["open", "read", "encode", "write"])
-def test_what_is_done_twice_counts_once(tmp_path: Path, stage: str) -> None:
-    names = library(tmp_path / "pdfs")
-    once = run(tmp_path / "once", names)
-    twice = run(tmp_path / "twice", names, lambda name: 2 if name == stage else 1)
+def test_what_is_done_twice_counts_once(tmp_path: Path, once: tuple[Path, IngestReport], stage: str) -> None:
+    folder, report = once
+    twice = run(tmp_path / "twice", folder / "pdfs", lambda name: 2 if name == stage else 1)
     check_sums(twice)
-    check_same(snapshot(tmp_path / "twice"), snapshot(tmp_path / "once"))
-    assert replace(twice, failures=()) == replace(once, failures=())
+    check_same(snapshot(tmp_path / "twice"), snapshot(folder / "index"))
+    assert replace(twice, failures=()) == replace(report, failures=())
 
 
 def test_files_that_are_opened_again_when_all_is_written(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two who want to write to one index on a server, one of them on Ray: the second is refused, or the first writes no more."""
+"""Another one took over the index on a server that a run writes to: the run writes no more. Refusals: test_run_ray."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Self
 import pytest
 
 from bench.tiny_pdfs import write_pdfs
-from docrag.client import Library
-from docrag.errors import EnvironmentFault, IndexLocked
-from docrag.index.lease import LeaseTimes, guard, hold_lease
+from docrag.errors import EnvironmentFault
+from docrag.index.lease import guard, hold_lease
 from docrag.index.library_index import LibraryIndex
 from docrag.index.verify import verify
 from docrag.ingest.cluster.stages import Job
@@ -25,7 +24,7 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import ONE, WaitingEncoder
+from tests.ingest.cluster.conftest import ONE, TIMES, WaitingEncoder
 from tests.libraries import settings_of
 
 pytestmark = [
@@ -33,7 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own old settings
     pytest.mark.filterwarnings("ignore:the index at .+ was held by:UserWarning"),
 ]
-TIMES = LeaseTimes(beat_s=0.2, ttl_s=1.0, settle_s=0.2)
 DOCUMENTS, PAGES = 40, 8
 BATCH_PAGES = 64  # written together, at most
 
@@ -88,32 +86,13 @@ def written(now: Progress) -> int:
     return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
-def test_a_second_job_on_the_same_index_is_refused(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from docrag.ingest.run_ray import ingest_on_ray
-
-    monkeypatch.setattr("docrag.client.hold_lease", partial(hold_lease, times=TIMES))
-    refused: list[str] = []
-
-    def begin_another(now: Progress) -> None:
-        if written(now) and not refused:
-            with Library(job.location, ocr="never") as second, pytest.raises(IndexLocked) as caught:
-                second.ingest([tmp_path / "pdfs"], ray="")
-            refused.append(caught.value.message)
-
-    with hold_lease(job.location, "an ingest", TIMES) as lease:
-        names = [str(tmp_path / "pdfs")]
-        report = ingest_on_ray(replace(job, holder=lease.holder), HashEncoder, names, IngestOptions(), "", begin_another)
-    assert "is being written by an ingest on" in refused[0]
-    assert (report.documents.ok, report.pages.ok) == (DOCUMENTS, DOCUMENTS * PAGES)
-
-
 def test_a_run_whose_driver_is_cut_off_writes_no_more_once_another_has_the_index(
     server: QdrantStandIn, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The workers reach the server still: no beat of the driver's tells them, and none of theirs keeps the lease."""
     from docrag.ingest.run_ray import ingest_on_ray
 
-    monkeypatch.setattr("docrag.index.qdrant_calls.RETRY_FOR_S", 0.5)  # of the driver alone
+    monkeypatch.setattr("docrag.index.store.RETRY_FOR_S", 0.5)  # of the driver alone
     counts: list[int] = []
     with ExitStack() as stack, Wire(server.port) as wire, LibraryIndex.open(job.location) as other:
 
