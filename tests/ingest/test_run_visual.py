@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from docrag.cli import main
 from docrag.errors import EnvironmentFault
 from docrag.index.library_index import LibraryIndex, of_document
 from docrag.index.verify import verify
@@ -187,18 +188,22 @@ def test_a_new_document_gets_both(library: Path, encoder: VisualEncoder, tmp_pat
         assert index.visual_progress().pages_owing == 0
 
 
-def test_command_line(library: Path, colqwen: Path, colidefics: Path) -> None:
+def test_command_line(library: Path, colqwen: Path, colidefics: Path, capsys: pytest.CaptureFixture[str]) -> None:
     added = cli("ingest", "--index", library, "--visual", colqwen, "--device", "cpu", "--json", env=ONE_THREAD)
     assert added.returncode == 0, added.stderr
     assert b'"visual": 6' in added.stdout
-    other = cli("ingest", "--index", library, "--visual", colidefics, env=ONE_THREAD)
-    assert other.returncode == 2
-    assert b"was made with another model" in other.stderr
-    assert b"docrag delete --visual" in other.stderr
-    pooled = cli("ingest", "--index", library, "--visual", colqwen, "--pooling", "rows_columns")
-    assert pooled.returncode == 2
-    assert b"pooling is 'hierarchical' in the index, asked for was 'rows_columns'" in pooled.stderr
-    gone = cli("delete", "--visual", "--index", library)
-    assert (gone.returncode, gone.stdout) == (0, b"deleted the visual lane\n")
-    nothing = cli("delete", "--index", library)
-    assert nothing.returncode == 2
+
+    def here(*arguments: object) -> tuple[int, str, str]:
+        """In this process, which has the libraries loaded: exit code, stdout, stderr."""
+        code = main([*map(str, arguments), "--index", str(library)])
+        return code, *capsys.readouterr()
+
+    code, _, errors = here("ingest", "--visual", colidefics)
+    assert code == 2
+    assert "was made with another model" in errors
+    assert "docrag delete --visual" in errors
+    code, _, errors = here("ingest", "--visual", colqwen, "--pooling", "rows_columns")
+    assert code == 2
+    assert "pooling is 'hierarchical' in the index, asked for was 'rows_columns'" in errors
+    assert here("delete", "--visual")[:2] == (0, "deleted the visual lane\n")
+    assert here("delete")[0] == 2
