@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,20 +30,37 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn
         yield server
 
 
+@contextmanager
+def new_location(request: pytest.FixtureRequest) -> Generator[str]:
+    """The URL of an index that is to be made, on the stand-in or the server, as `request` has it. It is dropped at the end."""
+    server = SERVER.rstrip("/") if request.param == "server" else request.getfixturevalue("stand_in").url
+    name = f"docrag_test_{uuid.uuid4().hex}"
+    yield f"{server}/{name}"
+    drop_collections(server, name)
+
+
+@pytest.fixture(params=["stand-in", *(["server"] if SERVER else [])])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new, empty index."""
+    with new_location(request) as location:
+        LibraryIndex.create(location, with_blobs(tmp_path)).close()
+        yield location
+
+
 @pytest.fixture(params=["edge", "memory", "stand-in", *(["server"] if SERVER else [])])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A new index on each adapter."""
-    blobs = IndexSettings(LANES, SETTINGS.read, blobs_url=str(tmp_path / "blobs"))
     if request.param in ("stand-in", "server"):
-        server = SERVER.rstrip("/") if request.param == "server" else request.getfixturevalue("stand_in").url
-        name = f"docrag_test_{uuid.uuid4().hex}"
-        with LibraryIndex.create(f"{server}/{name}", blobs) as index:
+        with new_location(request) as location, LibraryIndex.create(location, with_blobs(tmp_path)) as index:
             yield World(index)
-        drop_collections(server, name)
         return
-    location, settings = (":memory:", blobs) if request.param == "memory" else (str(tmp_path / "index"), SETTINGS)
-    with LibraryIndex.create(location, settings) as index:
+    made = (":memory:", with_blobs(tmp_path)) if request.param == "memory" else (str(tmp_path / "index"), SETTINGS)
+    with LibraryIndex.create(*made) as index:
         yield World(index)
+
+
+def with_blobs(folder: Path) -> IndexSettings:
+    return IndexSettings(LANES, SETTINGS.read, blobs_url=str(folder / "blobs"))
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_bfloat16_is_close_to_it(bfloat16: MiniLM, reference: NDArray[np.float32
 def test_a_bfloat16_vector_depends_on_its_batch_by_rounding_only(bfloat16: MiniLM) -> None:
     alone = np.concatenate([bfloat16.encode([text]) for text in TEXTS])
     assert cosines(bfloat16.encode(TEXTS), alone).min() > 0.9998
-    shuffled = bfloat16.encode(TEXTS[::-1] * 3)[: len(TEXTS)][::-1]
+    shuffled = bfloat16.encode(TEXTS[::-1] * 2)[: len(TEXTS)][::-1]
     assert cosines(shuffled, alone).min() > 0.9998
 
 

@@ -29,23 +29,13 @@ from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.index.forked import FORKED
-from tests.index.oracle import SERVER, drop_collections, number_id
+from tests.index.oracle import number_id
 from tests.index.world import LANES, SETTINGS, World
 
 QUICK = LeaseTimes(beat_s=0.2, ttl_s=2.0, settle_s=0.2, silent_s=3.0)
 SELDOM = LeaseTimes(beat_s=30.0, ttl_s=60.0, settle_s=0.2)  # no beat tells the holder that it lost it
 PATIENT = LeaseTimes(beat_s=0.2, ttl_s=10.0, settle_s=1.0)  # for many processes that get a CPU by turns
 WAIT_S = 30
-
-
-@pytest.fixture(params=["stand-in", *(["server"] if SERVER else [])])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a new, empty index."""
-    server = SERVER.rstrip("/") if request.param == "server" else request.getfixturevalue("stand_in").url
-    name = f"docrag_test_{uuid.uuid4().hex}"
-    LibraryIndex.create(f"{server}/{name}", IndexSettings(LANES, SETTINGS.read, blobs_url=str(tmp_path / "blobs"))).close()
-    yield f"{server}/{name}"
-    drop_collections(server, name)
 
 
 def hold_until_told(location: str, talk: Connection) -> None:

@@ -12,25 +12,12 @@ import pytest
 
 from docrag.errors import IndexMissing
 from docrag.index.library_index import LibraryIndex
-from docrag.index.records import IndexSettings
 from docrag.index.verify import verify
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.index.forked import FORKED
-from tests.index.oracle import SERVER, drop_collections
 from tests.index.test_library_index_visual import MODEL, add, look_at
 from tests.index.world import LANES, SETTINGS, World
 from tests.index.writers import DOCUMENTS, make_index, search_all_the_time, write_documents, write_the_same
-
-
-@pytest.fixture(params=["stand-in", *(["server"] if SERVER else [])])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a new, empty index."""
-    server = SERVER.rstrip("/") if request.param == "server" else request.getfixturevalue("stand_in").url
-    name = f"docrag_test_{uuid.uuid4().hex}"
-    settings = IndexSettings(LANES, SETTINGS.read, blobs_url=str(tmp_path / "blobs"))
-    LibraryIndex.create(f"{server}/{name}", settings).close()
-    yield f"{server}/{name}"
-    drop_collections(server, name)
 
 
 @contextmanager
