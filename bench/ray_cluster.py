@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,13 @@ def own_ray() -> Generator[str]:
             os.environ.update(before)
 
 
-def output_of(command: Sequence[str]) -> dict[str, Any]:
+def output_of(command: Sequence[str], env: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The JSON object that a command prints; its memory is not watched, which would cost the many processes of Ray pace.
 
     Raises RuntimeError, with its stderr, where its exit code is not 0 or 1.
     """
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    whole = {**os.environ, **(env or {})}
+    done = subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"{' '.join(command[:4])} ... ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -177,7 +177,7 @@ def _at_its_moment(scene: Scene) -> Driver:
     else:
         pages, until = scene.chance.uniform(0, LATE_SHARE) * FILES_A_START * PAGES, float("inf")
     while driver.exit_code is None and (scene.pages or 0) < scene.written + pages and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.1)
     return driver
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from bench.common import python, run_alone
+from bench.common import python
 from bench.kill import left_behind
-from bench.ray_cluster import own_ray
+from bench.ray_cluster import output_of, own_ray
 from tests.ingest import hostile
 from tests.libraries import check_same, snapshot
 
@@ -88,7 +88,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     def ingest(index: str, *options: str) -> dict[str, Any]:
         command = python("bench.ray_driver", files, "--index", folder / index, "--workers", "1", *options)
-        return run_alone(command, environment, allowed=(1,)).output
+        return output_of(command, environment)
 
     local = ingest("local", "--here")
     (before / "met").unlink()
