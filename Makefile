@@ -39,8 +39,9 @@ chromium:
 demo: setup
 	@$(BIN)/docrag demo --out demo-out
 
+# A process for each CPU, up to four: each takes some 1.5 GiB.
 test: setup chromium
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@for name in $(LINKS); do test "$$(readlink docrag/$$name)" = "../$$name" || { \
