@@ -102,15 +102,23 @@ class Finished:
         return round(max(self.memory_mib[:third], default=0.0)), round(max(self.memory_mib[-third:], default=0.0))
 
 
-def run_alone(command: Sequence[str], env: Mapping[str, str] | None = None, allowed: Sequence[int] = (0,)) -> Finished:
-    """Run a command that prints one JSON object; raises RuntimeError, with its stderr, where its exit code is not allowed."""
+def run_alone(
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    allowed: Sequence[int] = (0,),
+    sample_s: float | None = SAMPLE_S,
+) -> Finished:
+    """Run a command that prints one JSON object; raises RuntimeError, with its stderr, where its exit code is not allowed.
+
+    Its memory is looked at every `sample_s`, or not at all: None is for the many processes of Ray, which it would cost pace.
+    """
     memory: list[float] = []
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begin = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=out, stderr=err)
         while True:
             try:
-                process.wait(SAMPLE_S)
+                process.wait(sample_s)
                 break
             except subprocess.TimeoutExpired:
                 memory.append(tree_pss_mib(process.pid))

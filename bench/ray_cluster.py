@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from bench.common import ROOT
+from bench.common import ROOT, run_alone
 from bench.kill import MARK
 
 STORE_BYTES = 150 * 2**20  # of each node's object store
@@ -48,16 +48,9 @@ def own_ray() -> Generator[str]:
             os.environ.update(before)
 
 
-def output_of(command: Sequence[str], env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The JSON object that a command prints; its memory is not watched, which would cost the many processes of Ray pace.
-
-    Raises RuntimeError, with its stderr, where its exit code is not 0 or 1.
-    """
-    whole = {**os.environ, **(env or {})}
-    done = subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1):
-        raise RuntimeError(f"{' '.join(command[:4])} ... ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def output_of(command: Sequence[str], env: Mapping[str, str] | None = None, allowed: Sequence[int] = (0, 1)) -> dict[str, Any]:
+    """The JSON object that a command prints which runs on Ray: see `run_alone`."""
+    return run_alone(command, env, allowed, sample_s=None).output
 
 
 class SimulatedCluster:

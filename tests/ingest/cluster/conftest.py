@@ -16,6 +16,7 @@ import ray
 from numpy.typing import NDArray
 
 from docrag.index.lease import LeaseTimes
+from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.libraries import QUICK
@@ -39,6 +40,11 @@ class WaitingEncoder(HashEncoder):
                 raise TimeoutError(f"{self._sign} did not come")
             time.sleep(0.05)
         return super().encode(texts)
+
+
+def written(now: Progress) -> int:
+    """The pages that a run on Ray has written."""
+    return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
 def start_ray(**options: Any) -> None:

@@ -24,7 +24,7 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import ONE, TIMES, WaitingEncoder
+from tests.ingest.cluster.conftest import ONE, TIMES, WaitingEncoder, written
 from tests.libraries import settings_of
 
 pytestmark = [
@@ -80,10 +80,6 @@ def job(server: QdrantStandIn, tmp_path: Path) -> Job:
     location, blobs = f"{server.url}/{tmp_path.name}", str(tmp_path / "blobs")
     LibraryIndex.create(location, replace(settings_of(ONE), blobs_url=blobs)).close()
     return Job(location, blobs, ONE)
-
-
-def written(now: Progress) -> int:
-    return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
 def test_a_run_whose_driver_is_cut_off_writes_no_more_once_another_has_the_index(
