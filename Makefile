@@ -2,6 +2,9 @@
 SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
+# The system's Python, where it is new enough: it is built with optimizations that one of pyenv's lacks, and a quarter faster.
+PYTHON := $(shell /usr/bin/python3 -c 'import sys; print("/usr/bin/python3" if sys.version_info >= (3, 11) else ">=3.11")' 2>/dev/null \
+  || echo ">=3.11")
 LINKS := ingest index pipelines eval
 # Containers often set it. Then each process compiles all that it imports again: 7 s where a worker of Ray takes 2.5.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,7 +16,7 @@ setup: .venv/.installed tesseract
 # The lock file pins what is installed, without registry addresses: `uv` takes them from wherever this machine is set up to.
 .venv/.installed: pyproject.toml requirements.lock
 	@test -x "$$(command -v $(UV))" || python3 -m pip install --quiet --upgrade --target .tools uv
-	@test -x $(BIN)/python || $(UV) venv --quiet --python ">=3.11" .venv
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" .venv
 	$(UV) pip install --quiet --python $(BIN)/python --requirement requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@

@@ -23,6 +23,8 @@ from bench.common import ROOT, run_alone
 from bench.kill import MARK
 
 STORE_BYTES = 150 * 2**20  # of each node's object store
+# Of a head: neither what no test asks for nor what shows each worker's output in a driver, which a run of docrag does not.
+ONLY_NEEDED = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 _UP_WITHIN_S = 120.0
 # A node that is gone without a word is found out after 3 s, not 15.
 _HEALTH = {"health_check_period_ms": 1000, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3}
@@ -62,7 +64,7 @@ class SimulatedCluster:
     def __init__(self, nodes: int) -> None:
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False, "_system_config": _HEALTH}
+        head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "_system_config": _HEALTH, **ONLY_NEEDED}
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(nodes - 1):
             self.add_node()

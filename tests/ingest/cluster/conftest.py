@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 import ray
 from numpy.typing import NDArray
+from ray.cluster_utils import Cluster
 
+from bench.ray_cluster import ONLY_NEEDED
 from docrag.index.lease import LeaseTimes
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
@@ -47,33 +50,36 @@ def written(now: Progress) -> int:
     return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
-def start_ray(**options: Any) -> None:
-    """Ray in this process, where an ingest on Ray without an address runs then. Two CPUs, whatever the machine has."""
+def start_ray(cpus: int = 2, **options: Any) -> Cluster:
+    """A Ray that this process is connected to, where an ingest on Ray without an address runs then. To be shut down."""
     ray.shutdown()  # one that other files' tests left
     importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it starts
-    ray.init(
-        "local",
-        num_cpus=2,
-        num_gpus=0,
-        object_store_memory=MEMORY_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        **options,
-    )
+    head = {"num_cpus": cpus, "num_gpus": 0, "object_store_memory": MEMORY_BYTES, **ONLY_NEEDED}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own
+        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    return cluster
+
+
+def end_ray(cluster: Cluster) -> None:
+    ray.shutdown()
+    cluster.shutdown()
 
 
 @pytest.fixture(scope="session")
-def end_of_ray() -> Iterator[None]:
-    yield
-    ray.shutdown()
+def clusters() -> Iterator[list[Cluster]]:
+    started: list[Cluster] = []
+    yield started
+    for cluster in started:
+        end_ray(cluster)
 
 
 @pytest.fixture(scope="module")
-def on_ray(end_of_ray: None) -> None:
+def on_ray(clusters: list[Cluster]) -> None:
     """A Ray that is left to the next file which uses it, for it takes seconds to start: see `tests.conftest.TOGETHER`."""
     if not ray.is_initialized():
-        start_ray()
+        clusters.append(start_ray())
 
 
 @pytest.fixture(scope="module")

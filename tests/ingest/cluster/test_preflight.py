@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,26 +21,20 @@ from docrag.ingest.cluster import preflight
 from docrag.ingest.cluster.preflight import check_cluster, resources_missing, versions_missing
 from docrag.ingest.cluster.stages import Job
 from docrag.testing.qdrant_server import QdrantStandIn
+from tests.ingest.cluster.conftest import MEMORY_BYTES, end_ray, start_ray
 from tests.libraries import settings_of
 
 CONFIG = Config(ocr="never", workers=1)
-MEMORY_BYTES = 100 * 2**20
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two machines of one CPU; the second has no Tesseract, and another home."""
-    ray.shutdown()  # of other files' tests
-    head = {"num_cpus": 1, "object_store_memory": MEMORY_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = start_ray(cpus=1)
     elsewhere = {"PATH": os.fspath(tmp_path_factory.mktemp("bin"))}
     cluster.add_node(num_cpus=1, object_store_memory=MEMORY_BYTES, env_vars=elsewhere)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray's own
-        ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    end_ray(cluster)
 
 
 @pytest.fixture
