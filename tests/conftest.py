@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,17 @@ class Together(LoadFileScheduling):
         return _GROUPS.get(file, file)
 
 
-def pytest_collection_finish() -> None:
-    """Keep all that is loaded now from being looked at by each collection of garbage to come: half a million objects of
-    libraries, which took a tenth of the tests' time."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collecting loads half a million objects of libraries. No garbage is looked for till then, nor among them after that:
+    it took a fifth of the time of collecting, and a tenth of the tests'."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:

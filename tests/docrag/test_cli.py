@@ -18,7 +18,7 @@ from docrag.index.blobs import BlobStore
 from docrag.index.records import document_id
 from docrag.index.store import Point
 from tests.ingest import hostile
-from tests.libraries import cli, cli_command, open_index
+from tests.libraries import cli, cli_command, copied, open_index
 
 ODD = os.fsdecode(b"odd \xff\n.pdf")
 
@@ -47,8 +47,7 @@ def index(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own_index(index: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
-    subprocess.run(["cp", "-r", "--sparse=always", index, tmp_path / "index"], check=True)  # it has holes of 300 MiB
-    return tmp_path / "index"
+    return copied(index, tmp_path / "index")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from docrag.index.store import Point
 from docrag.sampling import spread, spread_pages
 from docrag.types import DocumentRef, SparseVector
 from tests.ingest.hostile import encrypted_pdf, text_pdf
-from tests.libraries import bring, open_index, settings_of
+from tests.libraries import bring, copied, open_index, settings_of
 
 FERRY = "The ferry leaves the northern harbour at seven and carries forty cars across the sound."
 GLASS = "Molten glass is drawn from the furnace, blown into a mould and cooled for a whole day."
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def library(made: Path, tmp_path: Path) -> Path:
     """The same index, for one test to damage."""
-    return Path(shutil.copytree(made, tmp_path / "library"))
+    return copied(made, tmp_path / "library")
 
 
 def states(checks: list[Check]) -> dict[str, str]:
@@ -472,7 +472,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, colqwen: Path) -> Path:
 
 @pytest.fixture
 def visual(seen: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(seen, tmp_path / "library"))
+    return copied(seen, tmp_path / "library")
 
 
 def test_a_sound_visual_lane(seen: Path) -> None:

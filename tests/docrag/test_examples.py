@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import pytest
 import docrag
 from docrag.demo.library import make_library
 from docrag.demo.questions import write_questions
+from tests.libraries import copied
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BIN = Path(sys.executable).parent
@@ -47,7 +47,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     write_questions(first / "demo-out")
     with docrag.open(first / "demo-out/library", ocr="never") as library:
         assert library.ingest([first / "demo-out/documents"]).documents.ok == 3
-    second = shutil.copytree(first, first.with_name("second"))
+    second = copied(first, first.with_name("second"))
     with ThreadPoolExecutor(2) as pool:
         ran = [pool.submit(run_all, INGESTING, first), pool.submit(run_all, READING, second)]
         return {name: text for each in ran for name, text in each.result().items()}

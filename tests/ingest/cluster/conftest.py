@@ -55,7 +55,7 @@ def start_ray(cpus: int = 2, **options: Any) -> Cluster:
     ray.shutdown()  # one that other files' tests left
     importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it starts
     head = {"num_cpus": cpus, "num_gpus": 0, "object_store_memory": MEMORY_BYTES, **ONLY_NEEDED}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own
         ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR, **options)
