@@ -121,8 +121,9 @@ def minilm_fingerprint(precision: str = "") -> LaneFingerprint:
     )
 
 
+@functools.cache
 def load_tokenizer() -> Tokenizer:
-    """MiniLM's own tokenizer, without truncation or padding."""
+    """MiniLM's own tokenizer, without truncation or padding. One for this process."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(_model_folder() / "tokenizer.json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import groupby
 
 from docrag.index.encoders import WINDOW_TOKENS, load_tokenizer
@@ -167,7 +167,4 @@ def _heading(words: Sequence[Word]) -> str:
 @lru_cache(maxsize=200_000)
 def count_tokens(word: str) -> int:
     """How many tokens MiniLM makes of one word; a text has the sum of its words' (white space makes none)."""
-    return len(_tokenizer().encode(word, add_special_tokens=False).ids)
-
-
-_tokenizer = cache(load_tokenizer)
+    return len(load_tokenizer().encode(word, add_special_tokens=False).ids)
