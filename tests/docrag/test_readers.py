@@ -101,26 +101,41 @@ def texts_and_images(request: dict[str, Any]) -> list[str]:
 # --- the real server, and the same model in this process ---
 
 
-def test_forty_questions_through_a_real_server(run: Any, served: str, tiny_vlm: Path, data: Path, tmp_path: Path) -> None:
-    asked = ("eval", "mmlongbench-doc", "--data", data, "--out", tmp_path / "run", "--reader", f"openai:{tiny_vlm}")
-    asked = (*asked, "--base-url", served, "--budget", "2k", "--json")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCRAG_MAX_ANSWER_TOKENS", "8")
+@pytest.fixture
+def evaluated(
+    run: Any, served: str, tiny_vlm: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """`docrag eval` into `tmp_path / "run"`, the real server's model reading: exit code and summary."""
+    monkeypatch.setenv("DOCRAG_MAX_ANSWER_TOKENS", "8")
+
+    def evaluate_with(*more: object) -> tuple[int, dict[str, Any]]:
+        reader = ("--reader", f"openai:{tiny_vlm}", "--base-url", served, "--budget", "2k")
+        asked = ("eval", "mmlongbench-doc", "--data", data, "--out", tmp_path / "run", *reader, *more, "--json")
         exit_code, output, _ = run(*asked)
-        summary = json.loads(output)
-        assert (exit_code, summary["questions"], summary["scored"], summary["accuracy"]) == (1, 40, 40, 0.0)
-        assert summary["config"]["settings"]["budget_tokens"] == 2048
-        predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
-        assert {(one.answer, one.outcome, one.why) for one in predictions} == {
-            ("Fail to answer", "failed", "it was cut off at 8 tokens")
-        }
-        assert all(one.usage["images"] >= 1 and one.usage["output_tokens"] == 8 for one in predictions)
-        assert summary["usage"]["calls"] == 40
-        assert summary["usage"]["input_tokens"] == sum(one.usage["input_tokens"] for one in predictions)
-        assert summary["cost"] is None
-        before = (tmp_path / "run" / "scores.json").read_bytes()
-        resumed = run(*asked, "--resume")  # the failed readings are asked again, and fail again
-    assert resumed[0] == exit_code
+        return exit_code, json.loads(output)
+
+    return evaluate_with
+
+
+def test_forty_questions_through_a_real_server(evaluated: Any, tmp_path: Path) -> None:
+    exit_code, summary = evaluated()
+    assert (exit_code, summary["questions"], summary["scored"], summary["accuracy"]) == (1, 40, 40, 0.0)
+    assert summary["config"]["settings"]["budget_tokens"] == 2048
+    predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
+    assert {(one.answer, one.outcome, one.why) for one in predictions} == {
+        ("Fail to answer", "failed", "it was cut off at 8 tokens")
+    }
+    assert all(one.usage["images"] >= 1 and one.usage["output_tokens"] == 8 for one in predictions)
+    assert summary["usage"]["calls"] == 40
+    assert summary["usage"]["input_tokens"] == sum(one.usage["input_tokens"] for one in predictions)
+    assert summary["cost"] is None
+
+
+def test_failed_readings_are_asked_again_and_fail_again(evaluated: Any, tmp_path: Path) -> None:
+    exit_code, summary = evaluated("--limit", 4)
+    assert (exit_code, summary["scored"], summary["usage"]["calls"]) == (1, 4, 4)
+    before = (tmp_path / "run" / "scores.json").read_bytes()
+    assert evaluated("--limit", 4, "--resume")[0] == exit_code
     assert (tmp_path / "run" / "scores.json").read_bytes() == before
 
 
