@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ import ray
 from numpy.typing import NDArray
 from ray.cluster_utils import Cluster
 
-from bench.ray_cluster import ONLY_NEEDED
+from bench.ray_cluster import ONLY_NEEDED, RAY_SETTINGS
 from docrag.index.lease import LeaseTimes
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
@@ -53,6 +54,7 @@ def written(now: Progress) -> int:
 def start_ray(cpus: int = 2, **options: Any) -> Cluster:
     """A Ray that this process is connected to, where an ingest on Ray without an address runs then. To be shut down."""
     ray.shutdown()  # one that other files' tests left
+    os.environ.update(RAY_SETTINGS)
     importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it starts
     head = {"num_cpus": cpus, "num_gpus": 0, "object_store_memory": MEMORY_BYTES, **ONLY_NEEDED}
     cluster: Any = Cluster(initialize_head=True, head_node_args=head)
