@@ -18,7 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Files that share what takes long to start: a Ray, a server of a model. One process runs all of a group, and starts it once.
 TOGETHER = {
-    "ray": ("ingest/cluster/test_run_ray.py", "ingest/cluster/test_two_writers.py"),
+    "ray": tuple(f"ingest/cluster/test_{name}.py" for name in ("command", "run_ray", "server_away", "two_writers")),
     "served": ("docrag/test_readers.py", "eval/test_extract_model.py", "pipelines/test_chat_reader.py"),
 }
 _GROUPS = {f"tests/{file}": group for group, files in TOGETHER.items() for file in files}

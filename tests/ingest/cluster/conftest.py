@@ -51,37 +51,34 @@ def written(now: Progress) -> int:
     return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
-def start_ray(cpus: int = 2, **options: Any) -> Cluster:
-    """A Ray that this process is connected to, where an ingest on Ray without an address runs then. To be shut down."""
-    ray.shutdown()  # one that other files' tests left
+def start_ray(cpus: int) -> Cluster:
+    """A Ray on this machine, for which nothing is started that no test asks for."""
     os.environ.update(RAY_SETTINGS)
     importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it starts
     head = {"num_cpus": cpus, "num_gpus": 0, "object_store_memory": MEMORY_BYTES, **ONLY_NEEDED}
-    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+    return Cluster(initialize_head=True, head_node_args=head)
+
+
+def connect(cluster: Any, **options: Any) -> None:
+    """Connect this process to `cluster`, where an ingest on Ray without an address runs then."""
+    ray.shutdown()  # what other files' tests left
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own
         ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    return cluster
 
 
-def end_ray(cluster: Cluster) -> None:
+@pytest.fixture(scope="session")
+def ray_of_all() -> Iterator[Cluster]:
+    """A Ray for several files, for it takes seconds to start: see `tests.conftest.TOGETHER`."""
+    cluster = start_ray(cpus=2)
+    yield cluster
     ray.shutdown()
     cluster.shutdown()
 
 
-@pytest.fixture(scope="session")
-def clusters() -> Iterator[list[Cluster]]:
-    started: list[Cluster] = []
-    yield started
-    for cluster in started:
-        end_ray(cluster)
-
-
 @pytest.fixture(scope="module")
-def on_ray(clusters: list[Cluster]) -> None:
-    """A Ray that is left to the next file which uses it, for it takes seconds to start: see `tests.conftest.TOGETHER`."""
-    if not ray.is_initialized():
-        clusters.append(start_ray())
+def on_ray(ray_of_all: Cluster) -> None:
+    connect(ray_of_all)
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 
-from bench.ray_cluster import SimulatedCluster, own_ray
 from docrag.errors import EnvironmentFault
 from docrag.ingest.cluster.stages import Job
 from docrag.ingest.ledger import IngestOptions
@@ -39,19 +38,6 @@ print(_load_with_threads(load, 2), _load_with_threads(load, 3))
 """
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[Path]:
-    """A folder in which a cluster's logs are."""
-    with own_ray() as made:
-        yield Path(made)
-
-
-@pytest.fixture(scope="module")
-def cluster(session: Path) -> Iterator[SimulatedCluster]:
-    with SimulatedCluster(1) as cluster:
-        yield cluster
-
-
 def look(address: str, **environ: str) -> list[str]:
     """Whether a run with this `--ray` is on a cluster that was there, and the key that its workers have."""
     environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, **environ}
@@ -60,22 +46,25 @@ def look(address: str, **environ: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_workers_get_the_keys_and_logs_do_not(session: Path, cluster: SimulatedCluster) -> None:
-    assert look("", RAY_ADDRESS=cluster.address) == ["True", SECRET]
-    written = [path for path in session.rglob("*") if path.is_file() and "logs" in path.parts]
+def test_workers_get_the_keys_and_logs_do_not(ray_of_all: Any) -> None:
+    assert look("", RAY_ADDRESS=ray_of_all.address) == ["True", SECRET]
+    logs = Path(ray_of_all.head_node.get_logs_dir_path())
+    written = [path for path in logs.rglob("*") if path.is_file()]
     assert any("runtime_env" in path.name for path in written)
     assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_a_submitted_job_has_its_own(cluster: SimulatedCluster) -> None:
+def test_a_submitted_job_has_its_own(ray_of_all: Any) -> None:
     """Ray refuses to start where docrag names a variable that the job names too."""
     given = {"runtime_env": {"env_vars": {"AWS_SECRET_ACCESS_KEY": "the job's"}}, "metadata": {}}
-    assert look(cluster.address, RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps(given)) == ["True", "the", "job's"]
+    assert look(ray_of_all.address, RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps(given)) == ["True", "the", "job's"]
 
 
 def test_a_ray_that_is_slow_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What Ray raises then is a bare `Exception`."""
     from docrag.ingest.run_ray import ingest_on_ray
+
+    ray.shutdown()  # what other files' tests are connected to
 
     def time_out(*arguments: object, **options: object) -> None:
         raise Exception("The current node timed out during startup.")

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
+from ray.cluster_utils import Cluster
 
 from bench.tiny_pdfs import write_pdfs
 from docrag.errors import EnvironmentFault
@@ -20,7 +22,7 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import ONE, WaitingEncoder, end_ray, start_ray
+from tests.ingest.cluster.conftest import ONE, WaitingEncoder, connect
 from tests.libraries import check_sums, settings_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray sets its own old settings
@@ -28,14 +30,14 @@ DOCUMENTS, PAGES = 40, 8
 
 
 @pytest.fixture
-def on_impatient_ray() -> Iterator[None]:
+def on_impatient_ray(ray_of_all: Cluster) -> Iterator[None]:
     def be_impatient() -> None:  # in each worker: a server that is away is waited for no minute, so that the test isn't either
         importlib.import_module("docrag.index.store").RETRY_FOR_S = 1.0
 
     # It travels as code: this file loads a second there.
-    cluster = start_ray(runtime_env={"worker_process_setup_hook": be_impatient})
+    connect(ray_of_all, runtime_env={"worker_process_setup_hook": be_impatient})
     yield
-    end_ray(cluster)
+    ray.shutdown()
 
 
 @pytest.mark.usefixtures("on_impatient_ray")
