@@ -208,11 +208,11 @@ def test_a_raised_limit_and_checksum_try_again_what_went_over_it(tmp_path: Path)
 
 def test_a_page_that_failed_is_tried_again_alone(tmp_path: Path) -> None:
     slow, index = hostile.slow_pdf(tmp_path / "slow.pdf"), tmp_path / "index"
-    hasty = replace(QUICK, page_timeout_s=1.5)
+    hasty = replace(QUICK, page_timeout_s=3.0)
     assert bring(index, slow, config=hasty).pages == Tally(ok=2, failed=1)
     report = bring(index, slow, config=hasty, checksum=True)
     assert (report.documents, report.pages) == (Tally(ok=1), Tally(failed=1, skipped=2))
-    assert reasons(report) == {"slow.pdf page 2": "took longer than 1.5 s"}
+    assert reasons(report) == {"slow.pdf page 2": "took longer than 3 s"}
 
 
 @needs_tesseract
