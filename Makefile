@@ -42,14 +42,8 @@ chromium:
 demo: setup
 	@$(BIN)/docrag demo --out demo-out
 
-# All that is installed, compiled once (a minute): else each of some hundred processes compiles what no other has got to yet.
-# A few of the files are templates, no Python: no matter.
-.venv/.compiled: .venv/.installed
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
-	@touch $@
-
 # A process for each CPU, up to four: each takes some 1.5 GiB.
-test: setup chromium .venv/.compiled
+test: setup chromium
 	@$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup
