@@ -7,7 +7,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,18 @@ def written(now: Progress) -> int:
     return next(stage.pages for stage in getattr(now, "stages", ()) if stage.name == "write")
 
 
-def start_ray(cpus: int) -> Cluster:
-    """A Ray on this machine, for which nothing is started that no test asks for."""
+@contextmanager
+def started_ray(cpus: int) -> Generator[Cluster]:
+    """A Ray on this machine, for which nothing is started that no test asks for. Afterwards this process is on none."""
     os.environ.update(RAY_SETTINGS)
     importlib.import_module("docrag.ingest.run_ray")  # it sets what Ray reads when it starts
     head = {"num_cpus": cpus, "num_gpus": 0, "object_store_memory": MEMORY_BYTES, **ONLY_NEEDED}
-    return Cluster(initialize_head=True, head_node_args=head)
+    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def connect(cluster: Any, **options: Any) -> None:
@@ -70,10 +77,8 @@ def connect(cluster: Any, **options: Any) -> None:
 @pytest.fixture(scope="session")
 def ray_of_all() -> Iterator[Cluster]:
     """A Ray for several files, for it takes seconds to start: see `tests.conftest.TOGETHER`."""
-    cluster = start_ray(cpus=2)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with started_ray(cpus=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from docrag.ingest.cluster import preflight
 from docrag.ingest.cluster.preflight import check_cluster, resources_missing, versions_missing
 from docrag.ingest.cluster.stages import Job
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import MEMORY_BYTES, connect, start_ray
+from tests.ingest.cluster.conftest import MEMORY_BYTES, connect, started_ray
 from tests.libraries import settings_of
 
 CONFIG = Config(ocr="never", workers=1)
@@ -30,13 +30,11 @@ CONFIG = Config(ocr="never", workers=1)
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two machines of one CPU; the second has no Tesseract, and another home."""
-    cluster = start_ray(cpus=1)
-    connect(cluster)
-    elsewhere = {"PATH": os.fspath(tmp_path_factory.mktemp("bin"))}
-    cluster.add_node(num_cpus=1, object_store_memory=MEMORY_BYTES, env_vars=elsewhere)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with started_ray(cpus=1) as cluster:
+        connect(cluster)
+        elsewhere = {"PATH": os.fspath(tmp_path_factory.mktemp("bin"))}
+        cluster.add_node(num_cpus=1, object_store_memory=MEMORY_BYTES, env_vars=elsewhere)
+        yield cluster
 
 
 @pytest.fixture
