@@ -108,7 +108,7 @@ class LocalChat:
     def _streamer(self, on_text: OnText | None) -> Any:
         if on_text is None:
             return None
-        from transformers import TextStreamer
+        from transformers.generation.streamers import TextStreamer
 
         class Heard(TextStreamer):
             def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
@@ -164,7 +164,7 @@ def _find_folder(name: str) -> Path:
 
 def _sees(folder: Path) -> bool:
     """Whether it takes images. Raises UsageError where it does not write text at all."""
-    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import AutoConfig
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -195,7 +195,7 @@ def _drawing(sampling: Sampling, device: Any) -> Generator[None]:
 
 
 def _load(folder: Path, sees: bool, device: str) -> Any:
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
 
     auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     try:
@@ -236,7 +236,8 @@ def _without_bar() -> Generator[None]:
 
 
 def _load_processor(folder: Path, sees: bool) -> Any:
-    from transformers import AutoProcessor, AutoTokenizer
+    from transformers.models.auto.processing_auto import AutoProcessor
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
 
     try:
         return (AutoProcessor if sees else AutoTokenizer).from_pretrained(folder, local_files_only=True)
