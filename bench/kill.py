@@ -28,7 +28,7 @@ from bench.same_index import compare
 EARLY_SHARE = 0.2  # of the kills, before the first page can be written
 SPARE = 0.8  # what a kill undoes is done again: so the work left lasts for all kills
 GONE_WITHIN_S = 5.0
-_LOAD = "from docrag.index.encoders import MiniLM; MiniLM(); print({})"
+_LOAD = "from docrag.index.encoders import MiniLM; MiniLM().load(); print({})"
 MARK = "BENCH_KILL_RUN"  # in the environment of what is killed, and so of all that it started
 
 

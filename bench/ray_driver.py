@@ -35,7 +35,7 @@ from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings, LaneFingerprint, ReadSettings
 from docrag.ingest.cluster.registrar import Registrar
 from docrag.ingest.ledger import IngestOptions
-from docrag.ingest.run_local import Encoders, ingest
+from docrag.ingest.run_local import BATCH_WORDS, Encoders, ingest
 from docrag.ingest.stages import TEXT_VERSION, lane_fingerprints
 from docrag.testing import HashEncoder
 from docrag.types import IngestReport
@@ -99,6 +99,8 @@ def settings_of(blobs: str | None) -> IndexSettings:
 def _here(arguments: argparse.Namespace) -> dict[str, Any]:
     begin = time.perf_counter()
     encoder = _ENCODERS[arguments.encoder]()
+    if isinstance(encoder, MiniLM):
+        encoder.load(BATCH_WORDS)
     load_s = time.perf_counter() - begin
     config = Config(ocr="never", workers=arguments.workers)
     with LibraryIndex.open_or_create(arguments.index, settings_of(arguments.blobs)) as index:

