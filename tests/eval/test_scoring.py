@@ -205,7 +205,7 @@ def near_number(draw: st.DrawFn, text: str) -> Any:
 PAIRS = ANYTHING.flatmap(lambda value: st.tuples(st.just(value), near(value)))
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(PAIRS)
 def test_every_format_agrees_with_the_rules_written_slowly(pair: tuple[Any, Any]) -> None:
     reference, prediction = pair
@@ -215,14 +215,14 @@ def test_every_format_agrees_with_the_rules_written_slowly(pair: tuple[Any, Any]
         assert 0.0 <= score <= 1.0
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.floats(-1e4, 1e4) | NUMBERS, st.data())
 def test_float_agrees_near_the_tolerance(reference: float | str, data: st.DataObject) -> None:
     prediction = data.draw(near_number(str(reference)))
     assert score_answer(prediction, reference, "Float") == slow_score(prediction, reference, "Float")
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(KINDS | TEXTS, st.data())
 def test_exact_kinds_agree_near_each(reference: str, data: st.DataObject) -> None:
     prediction = data.draw(near(reference))
@@ -350,7 +350,7 @@ def test_cleaning_a_long_text_takes_linear_time(text: str) -> None:
     assert time.process_time() - began < 1.0
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.text(), st.text(alphabet=" \t\n()a'\"$%")))
 def test_clean_agrees_with_the_pattern(text: str) -> None:
     assert clean(text) == slow_clean(text)

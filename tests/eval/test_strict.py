@@ -193,7 +193,7 @@ TEXTS = st.one_of(
 RULES = st.sampled_from([text_credit, whole_credit, number_credit])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TEXTS, TEXTS, RULES)
 @example("ﬁ", "FI", text_credit)
 def test_the_rules_are_symmetric_and_give_a_fraction(a: str, b: str, rule: Any) -> None:
@@ -201,7 +201,7 @@ def test_the_rules_are_symmetric_and_give_a_fraction(a: str, b: str, rule: Any) 
     assert rule(a, b) == rule(b, a)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS, st.sampled_from(ANSWER_FORMATS))
 @example("(5)", "Str")
 @example("page (a", "Str")
@@ -222,7 +222,7 @@ def test_the_order_of_a_list_does_not_matter(got: list[str], wanted: list[str], 
     assert list_credit(other, shuffled) == pytest.approx(credit_as_it_is)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=6), st.data())
 def test_a_list_of_plain_items_is_the_f1_of_two_multisets(wanted: list[str], data: st.DataObject) -> None:
     got = data.draw(st.lists(st.sampled_from("abcdefgh"), max_size=6))
@@ -230,7 +230,7 @@ def test_a_list_of_plain_items_is_the_f1_of_two_multisets(wanted: list[str], dat
     assert list_credit(got, wanted) == pytest.approx(2 * common / (len(got) + len(wanted)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 4), st.integers(0, 5), st.data())
 def test_the_matching_is_the_best_of_all(rows: int, columns: int, data: st.DataObject) -> None:
     worth = data.draw(st.lists(st.lists(st.floats(0, 1), min_size=columns, max_size=columns), min_size=rows, max_size=rows))
