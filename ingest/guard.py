@@ -6,6 +6,8 @@ else. Children run at low priority, write no core dumps, ignore Ctrl-C and die w
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import pickle
 import queue
@@ -19,18 +21,20 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from docrag.errors import EnvironmentFault, PdfCrash, PdfError, PdfTooLarge
-from docrag.ingest.guard_child import END, FORK
+from docrag.ingest.guard_child import END, FORK, HELLO
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_START = "import sys; sys.path[:] = {path!r}; from docrag.ingest.guard_child import main; main({fd}, {memory_mib}, {temp!r})"
+_START = "import sys; sys.path[:] = {path!r}; from docrag.ingest.guard_child import main; main({fd}, {temp!r}, {idle_s})"
 _REPLY_BYTES = 32
 _HEAR_SIGNALS_S = 0.5
+_IDLE_S = 60.0  # a nursery without a pool ends after so long: it takes 90 MiB
 _CLOSED = "the pool of child processes was closed"
 _MORE_TIME = "raise page_timeout_s (DOCRAG_PAGE_TIMEOUT_S)"
 _MORE_MEMORY = "raise worker_memory_mib (DOCRAG_WORKER_MEMORY_MIB)"
@@ -71,7 +75,8 @@ class GuardedPool:
     """`workers` children that run plain module-level functions, each call for at most `timeout_s` seconds of wall time.
 
     `memory_mib` limits the private memory of each child (its libraries take about 90 MiB of it) and of each program that it
-    starts. Safe to use from several threads at once. The children start with the first task.
+    starts. Safe to use from several threads at once. The children start with the first task, in 0.5 s; where a pool was closed
+    less than a minute before, in 0.02 s.
     """
 
     def __init__(self, workers: int, timeout_s: float, memory_mib: int) -> None:
@@ -79,10 +84,10 @@ class GuardedPool:
             raise ValueError(f"workers, timeout_s and memory_mib are positive, got {workers}, {timeout_s}, {memory_mib}")
         self.workers = workers
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._nursery = _Nursery(memory_mib)
+        self._processes = _Processes(memory_mib)
         self._open = threading.Lock()  # held while a job is put, so that none comes after the pool was closed
         self._closed = False
-        children = [_Child(self._nursery, timeout_s, memory_mib) for _ in range(workers)]
+        children = [_Child(self._processes, timeout_s, memory_mib) for _ in range(workers)]
         self._threads = [threading.Thread(target=self._work, args=(child,), daemon=True) for child in children]
         for thread in self._threads:
             thread.start()
@@ -133,7 +138,7 @@ class GuardedPool:
             self._closed = True
             for _ in self._threads:
                 self._jobs.put(None)
-        self._nursery.close()
+        self._processes.close()
         for thread in self._threads:
             thread.join()
 
@@ -164,8 +169,8 @@ def _take(done: queue.SimpleQueue[_Job]) -> _Job:
 class _Child:
     """One child process, started when it is needed and again after it was lost. Used by one thread."""
 
-    def __init__(self, nursery: _Nursery, timeout_s: float, memory_mib: int) -> None:
-        self._nursery = nursery
+    def __init__(self, processes: _Processes, timeout_s: float, memory_mib: int) -> None:
+        self._processes = processes
         self._timeout_s = timeout_s
         self._memory_mib = memory_mib
         self._connection: Connection[Any, Any] | None = None
@@ -205,7 +210,7 @@ class _Child:
     def _start(self) -> Connection[Any, Any]:
         ours, theirs = Pipe()
         with theirs:
-            self._pid = self._nursery.fork(theirs.fileno())
+            self._pid = self._processes.fork(theirs.fileno())
         self._connection = ours
         self._pid_fd = os.pidfd_open(self._pid)
         return ours
@@ -214,7 +219,7 @@ class _Child:
         """Kill and bury the child; returns its exit code."""
         pid = self._pid
         self.forget()
-        return self._nursery.end(pid)
+        return self._processes.end(pid)
 
     def forget(self) -> None:
         if self._connection is not None:
@@ -223,64 +228,138 @@ class _Child:
             self._connection = None
 
 
-class _Nursery:
-    """The process with the PDF libraries loaded that all children of a pool are forked from."""
+class _Processes:
+    """The processes of one pool's children."""
 
     def __init__(self, memory_mib: int) -> None:
         self._memory_mib = memory_mib
         self._lock = threading.Lock()
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._temp_folder = ""
+        self._nursery: _Nursery | None = None
+        self._pids: set[int] = set()
         self._closed = False
 
     def fork(self, connection_fd: int) -> int:
-        """The process id of a new child, whose end of its pipe is `connection_fd`."""
-        return self._ask(FORK, [connection_fd])
+        """The process id of a new one, whose end of its pipe is `connection_fd`."""
+        with self._lock:
+            pid = self._opened().fork(connection_fd, self._memory_mib)
+            self._pids.add(pid)
+            return pid
 
     def end(self, pid: int) -> int:
-        """Kill a child with all that it started; its exit code."""
-        return self._ask(END + str(pid).encode(), [])
+        """Kill one with all that it started; its exit code."""
+        with self._lock:
+            nursery = self._opened()
+            self._pids.discard(pid)
+            return nursery.end(pid)
 
     def close(self) -> None:
-        """End the nursery, which ends its children first."""
+        """End them all; their nursery is there for the next pool."""
         with self._lock:
             self._closed = True
-            if self._control is None or self._process is None:
+            if self._nursery is None:
                 return
-            self._control.close()
-            self._process.wait()
-            shutil.rmtree(self._temp_folder, ignore_errors=True)
-
-    def _ask(self, request: bytes, fds: list[int]) -> int:
-        with self._lock:
-            if self._closed:
-                raise EnvironmentFault(_CLOSED)
-            control = self._control or self._start()
             try:
-                socket.send_fds(control, [request], fds)
-                reply = control.recv(_REPLY_BYTES)
-            except OSError:
-                reply = b""
-        if not reply:
-            raise EnvironmentFault(
-                "the process that starts the PDF readers ended", "its last words are above; was memory short?"
-            )
-        return int(reply)
+                for pid in self._pids:
+                    self._nursery.end(pid)
+            except EnvironmentFault:  # it is gone, and they with it
+                self._nursery.close()
+            else:
+                _keep(self._nursery)
 
-    def _start(self) -> socket.socket:
+    def _opened(self) -> _Nursery:
+        if self._closed:
+            raise EnvironmentFault(_CLOSED)
+        self._nursery = self._nursery or _take_nursery()
+        return self._nursery
+
+
+class _Nursery:
+    """The process with the PDF libraries loaded that children are forked from. It serves one pool at a time."""
+
+    def __init__(self) -> None:
+        self._made_with = _inherited()
         self._temp_folder = tempfile.mkdtemp(prefix="docrag-")  # of its own: a killed Tesseract leaves its files
         one_thread = {"OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             fd = theirs.fileno()
-            code = _START.format(path=sys.path, fd=fd, memory_mib=self._memory_mib, temp=self._temp_folder)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", code],
+                [sys.executable, "-I", "-c", _START.format(path=sys.path, fd=fd, temp=self._temp_folder, idle_s=_IDLE_S)],
                 pass_fds=[fd],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, **one_thread, "TMPDIR": self._temp_folder},
                 start_new_session=True,  # Ctrl-C on the terminal is the parent's
             )
-        return self._control
+
+    def fork(self, connection_fd: int, memory_mib: int) -> int:
+        return self._ask(FORK + str(memory_mib).encode(), [connection_fd])
+
+    def end(self, pid: int) -> int:
+        return self._ask(END + str(pid).encode())
+
+    def is_as_new(self) -> bool:
+        """Whether it is still there, and one that were started now would be the same."""
+        if self._made_with != _inherited():
+            return False
+        try:
+            self._ask(HELLO)
+        except EnvironmentFault:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End it; a copy of this process that was forked lets go of it."""
+        self._control.close()
+        if self._made_with[0] == os.getpid():
+            self._process.wait()
+            shutil.rmtree(self._temp_folder, ignore_errors=True)
+
+    def _ask(self, request: bytes, fds: Iterable[int] = ()) -> int:
+        try:
+            socket.send_fds(self._control, [request], list(fds))
+            reply = self._control.recv(_REPLY_BYTES)
+        except OSError:
+            reply = b""
+        if not reply:
+            raise EnvironmentFault(
+                "the process that starts the PDF readers ended", "its last words are above; was memory short?"
+            )
+        return int(reply)
+
+
+def _inherited() -> tuple[object, ...]:
+    """What a nursery takes over from this process, and which process it is."""
+    try:
+        folder = str(Path.cwd())
+    except OSError:  # it is gone
+        folder = ""
+    return os.getpid(), folder, list(sys.path), dict(os.environ)
+
+
+_spare: list[_Nursery] = []
+"""The nursery of the pool that was closed last. Starting one takes 0.5 s, which a question would wait for."""
+
+
+def _take_nursery() -> _Nursery:
+    with contextlib.suppress(IndexError):
+        while True:
+            nursery = _spare.pop()
+            if nursery.is_as_new():
+                return nursery
+            nursery.close()
+    return _Nursery()
+
+
+def _keep(nursery: _Nursery) -> None:
+    _spare.append(nursery)
+    _end_spares(1)
+
+
+def _end_spares(but: int = 0) -> None:
+    with contextlib.suppress(IndexError):  # another thread took it
+        while len(_spare) > but:
+            _spare.pop(0).close()
+
+
+atexit.register(_end_spares)

@@ -19,12 +19,15 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
+import time
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 NICENESS = 10  # one busy worker at nice 0 cuts encoding to a third, at nice 10 to nine tenths
-FORK, END = b"F", b"E"
+FORK, END, HELLO = b"F", b"E", b"H"
 # What most calls need: loaded once, and there in every child.
 _PRELOADED = ("pymupdf", "pytesseract", "docrag.ingest.read", "docrag.ingest.render")
 # Loaded by those if present, and of no use here: 0.1 to 0.3 s and up to 60 MiB each.
@@ -33,28 +36,34 @@ _PR_SET_PDEATHSIG = 1
 _MESSAGE = 16
 
 
-def main(control_fd: int, memory_mib: int, temp_folder: str) -> None:
-    """Serve fork and end requests on the socket `control_fd` until the other side is gone; then leave no child behind."""
+def main(control_fd: int, temp_folder: str, idle_s: float) -> None:
+    """Serve requests on the socket `control_fd` until the other side is gone, or asks for nothing for `idle_s` seconds while
+    there are no children; then leave none behind.
+
+    FORK with a limit of memory in MiB, and the child's end of its pipe: the process id. END with a process id: the exit code.
+    HELLO: 0.
+    """
     parent = os.getppid()
     children: set[int] = set()
     with socket.socket(fileno=control_fd) as control:
         try:
             _preload()
-            while _readable(control, parent):
+            while _readable(control, parent, float("inf") if children else idle_s):
                 request, fds, _, _ = socket.recv_fds(control, _MESSAGE, 1)
                 if not request:
                     break
-                if request[:1] == FORK:
-                    pid = _fork(control, fds[0], memory_mib)
-                    children.add(pid)
-                    control.send(str(pid).encode())
-                else:
-                    pid = int(request[1:])
-                    children.discard(pid)
-                    control.send(str(_end(pid)).encode())
+                kind, number = request[:1], int(request[1:] or 0)
+                answer = 0
+                if kind == FORK:
+                    answer = _fork(control, fds[0], number, temp_folder)
+                    children.add(answer)
+                elif kind == END:
+                    children.discard(number)
+                    answer = _end(number, temp_folder)
+                control.send(str(answer).encode())
         finally:
             for pid in children:
-                _end(pid)
+                _end(pid, temp_folder)
             shutil.rmtree(temp_folder, ignore_errors=True)
     os._exit(0)  # the parent waits, and taking the libraries down in order takes 0.2 s
 
@@ -70,24 +79,31 @@ def _preload() -> None:
             del sys.modules[name]
 
 
-def _readable(control: socket.socket, parent: int) -> bool:
+def _readable(control: socket.socket, parent: int, within_s: float) -> bool:
     """Wait for a request; False when the parent is gone, even where another process still holds its end of the socket."""
-    while os.getppid() == parent:
-        if select.select([control], [], [], 1.0)[0]:
+    until = time.monotonic() + within_s
+    while os.getppid() == parent and (left := until - time.monotonic()) > 0:
+        if select.select([control], [], [], min(left, 1.0))[0]:
             return True
     return False
 
 
-def _end(pid: int) -> int:
+def _end(pid: int, temp_folder: str) -> int:
     """Kill the child with all that it started, and return its exit code (-9 for SIGKILL, -11 for a segmentation fault)."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)  # it may not have reached its own group yet
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    shutil.rmtree(_folder_of(pid, temp_folder), ignore_errors=True)
+    return exit_code
 
 
-def _fork(control: socket.socket, connection_fd: int, memory_mib: int) -> int:
+def _folder_of(pid: int, temp_folder: str) -> Path:
+    return Path(temp_folder, str(pid))
+
+
+def _fork(control: socket.socket, connection_fd: int, memory_mib: int, temp_folder: str) -> int:
     pid = os.fork()
     if pid:
         os.close(connection_fd)
@@ -95,6 +111,9 @@ def _fork(control: socket.socket, connection_fd: int, memory_mib: int) -> int:
     exit_code = 1
     try:
         control.detach()
+        own_folder = _folder_of(os.getpid(), temp_folder)
+        own_folder.mkdir()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(own_folder)
         _limit(memory_mib)
         with Connection(connection_fd) as connection:
             _serve(connection)

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from docrag.errors import EnvironmentFault, PdfCrash, PdfTooLarge, PdfUnreadable
+from docrag.ingest import guard
 from docrag.ingest.guard import GuardedPool
 
 # All tasks are functions of the standard library and numpy: children import what they run by name.
@@ -187,6 +189,65 @@ def test_loss_of_the_process_that_forks_is_no_fault_of_a_pdf() -> None:
         os.kill(pool.call(os.getppid), signal.SIGKILL)
         with pytest.raises(EnvironmentFault, match="ended"):
             pool.call(time.sleep, 5)
+
+
+def nursery_of_a_new_pool(memory_mib: int = 700) -> int:
+    with GuardedPool(1, timeout_s=60, memory_mib=memory_mib) as pool:
+        return pool.call(os.getppid)
+
+
+def test_the_next_pool_takes_over_the_nursery_and_has_limits_of_its_own() -> None:
+    with GuardedPool(2, timeout_s=60, memory_mib=700) as first, GuardedPool(1, timeout_s=60, memory_mib=700) as beside:
+        nursery, child, others = first.call(os.getppid), first.call(os.getpid), beside.call(os.getppid)
+        folder = Path(first.call(tempfile.mkdtemp))
+    assert others != nursery  # one pool at a time
+    assert is_running(nursery) != is_running(others)  # one is kept
+    assert not is_running(child)
+    assert not folder.parent.exists()
+    with GuardedPool(1, timeout_s=60, memory_mib=400) as second:
+        assert second.call(os.getppid) == (nursery if is_running(nursery) else others)
+        with pytest.raises(PdfTooLarge, match="400 MiB"):
+            second.call(bytearray, 500 << 20)
+
+
+def test_a_nursery_that_was_started_otherwise_is_not_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = nursery_of_a_new_pool()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert (in_new_path := nursery_of_a_new_pool()) != before
+    assert not is_running(before)
+    monkeypatch.chdir(tmp_path)
+    with GuardedPool(1, timeout_s=60, memory_mib=700) as pool:
+        assert pool.call(os.getppid) != in_new_path
+        assert pool.call(os.getcwd) == str(tmp_path)
+
+
+def test_a_nursery_that_is_gone_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = nursery_of_a_new_pool()
+    os.kill(killed, signal.SIGKILL)
+    assert nursery_of_a_new_pool() != killed
+    monkeypatch.setattr(guard, "_IDLE_S", 0.2)
+    monkeypatch.setenv("DOCRAG_OTHER", "1")
+    with GuardedPool(1, timeout_s=60, memory_mib=700) as pool:
+        idle = pool.call(os.getppid)
+        time.sleep(0.5)
+        assert pool.call(os.getppid) == idle  # it has a child
+    assert wait_until_gone([idle])
+    assert nursery_of_a_new_pool() != idle
+
+
+def test_a_forked_copy_of_a_process_has_its_own() -> None:
+    ours = nursery_of_a_new_pool()
+    reader, writer = os.pipe()
+    if (copy := os.fork()) == 0:
+        try:
+            os.write(writer, str(nursery_of_a_new_pool()).encode())
+        finally:
+            os._exit(0)
+    assert int(os.read(reader, 20)) != ours
+    assert os.waitpid(copy, 0)[1] == 0
+    os.close(reader)
+    os.close(writer)
+    assert nursery_of_a_new_pool() == ours
 
 
 def test_limits_are_checked() -> None:
