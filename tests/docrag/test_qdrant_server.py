@@ -17,7 +17,6 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from docrag.testing.qdrant_server import MAX_REQUEST_BYTES, QdrantStandIn
-from tests.index.oracle import quick_folder
 from tests.serving import serve_stand_in
 
 ROWS = models.VectorParams(
@@ -31,7 +30,7 @@ TERMS = models.SparseVectorParams(modifier=models.Modifier.IDF)
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[QdrantStandIn]:
-    with quick_folder(tmp_path) as folder, QdrantStandIn(folder) as server:
+    with QdrantStandIn(tmp_path) as server:
         yield server
 
 
@@ -162,21 +161,20 @@ def test_it_stops_and_starts_on_the_same_port(client: QdrantClient, server: Qdra
 
 
 def test_a_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
-    with quick_folder(tmp_path) as folder:
-        process, url = serve_stand_in(folder)
-        client = connect(url)
-        client.create_collection("c", vectors_config={"rows": ROWS})
-        for number in range(50):
-            client.upsert("c", [point(number, text=f"page {number}")], wait=True)
-        (folder / "half.part").mkdir()  # as a killed creation leaves it
-        process.kill()
-        process.communicate()
-        process, again = serve_stand_in(folder, int(url.rpartition(":")[2]))
-        assert again == url
-        found, _ = client.scroll("c", limit=100)
-        assert [record.payload for record in found] == [{"document": "d", "text": f"page {number}"} for number in range(50)]
-        assert [collection.name for collection in client.get_collections().collections] == ["c"]
-        client.close()
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
-        assert process.returncode == 0
+    process, url = serve_stand_in(tmp_path)
+    client = connect(url)
+    client.create_collection("c", vectors_config={"rows": ROWS})
+    for number in range(50):
+        client.upsert("c", [point(number, text=f"page {number}")], wait=True)
+    (tmp_path / "half.part").mkdir()  # as a killed creation leaves it
+    process.kill()
+    process.communicate()
+    process, again = serve_stand_in(tmp_path, int(url.rpartition(":")[2]))
+    assert again == url
+    found, _ = client.scroll("c", limit=100)
+    assert [record.payload for record in found] == [{"document": "d", "text": f"page {number}"} for number in range(50)]
+    assert [collection.name for collection in client.get_collections().collections] == ["c"]
+    client.close()
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 0

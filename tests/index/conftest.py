@@ -12,21 +12,14 @@ import pytest
 from docrag.index.library_index import LibraryIndex
 from docrag.index.records import IndexSettings
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.index.oracle import SERVER, drop_collections, quick_folder
+from tests.index.oracle import SERVER, drop_collections
 from tests.index.world import LANES, SETTINGS, World
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is room."""
-    with quick_folder(tmp_path) as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantStandIn]:
     """A server for several tests, each with an index of its own name."""
-    with quick_folder(tmp_path_factory.mktemp("server")) as folder, QdrantStandIn(folder) as server:
+    with QdrantStandIn(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 

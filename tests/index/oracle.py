@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -109,17 +107,6 @@ KINDS = [
     "stand-in",
     pytest.param("server", marks=pytest.mark.skipif(not SERVER, reason="DOCRAG_TEST_QDRANT_URL names no server")),
 ]
-
-
-@contextlib.contextmanager
-def quick_folder(fallback: Path) -> Generator[Path]:
-    """A folder in memory where there is room: on a disk a new Edge index costs a dozen fsyncs."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or shutil.disk_usage(memory).free < 2**30:
-        yield fallback
-        return
-    with tempfile.TemporaryDirectory(prefix="docrag-test-", dir=memory) as folder:
-        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from docrag.errors import EnvironmentFault, IndexFault, IndexMissing
 from docrag.index.qdrant import QdrantStore
 from docrag.index.store import LaneQuery, Point, visual_schema
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.index.oracle import DIM, LANES, drop_collections, number_id, quick_folder
+from tests.index.oracle import DIM, LANES, drop_collections, number_id
 from tests.serving import serve_stand_in
 
 WAIT = "docrag.index.store.RETRY_FOR_S"
@@ -163,26 +163,25 @@ def test_lanes_that_another_process_changed(store: QdrantStore, server: QdrantSt
 
 def test_a_server_killed_in_the_middle_of_writes(tmp_path: Path) -> None:
     """Twice, by SIGKILL, and away for a second each time: the writer waits, and all is there once."""
-    with quick_folder(tmp_path) as folder:
-        process, url = serve_stand_in(folder)
-        store = QdrantStore.create(f"{url}/library", LANES)
-        failures: list[BaseException] = []
-        written = threading.Semaphore(0)
-        writer = threading.Thread(target=write_pages, args=(f"{url}/library", 200, written, failures))
-        writer.start()
-        for _ in range(2):
-            for _ in range(50):
-                assert written.acquire(timeout=30)
-            process.kill()
-            process.communicate()
-            time.sleep(1)
-            process, _ = serve_stand_in(folder, int(url.rpartition(":")[2]))
-        writer.join()
-        assert failures == []
-        assert sorted(point.payload["page_index"] for point in store.scroll("pages")) == list(range(200))
-        store.close()
-        process.terminate()
+    process, url = serve_stand_in(tmp_path)
+    store = QdrantStore.create(f"{url}/library", LANES)
+    failures: list[BaseException] = []
+    written = threading.Semaphore(0)
+    writer = threading.Thread(target=write_pages, args=(f"{url}/library", 200, written, failures))
+    writer.start()
+    for _ in range(2):
+        for _ in range(50):
+            assert written.acquire(timeout=30)
+        process.kill()
         process.communicate()
+        time.sleep(1)
+        process, _ = serve_stand_in(tmp_path, int(url.rpartition(":")[2]))
+    writer.join()
+    assert failures == []
+    assert sorted(point.payload["page_index"] for point in store.scroll("pages")) == list(range(200))
+    store.close()
+    process.terminate()
+    process.communicate()
 
 
 def write_pages(location: str, count: int, written: threading.Semaphore, failures: list[BaseException]) -> None:

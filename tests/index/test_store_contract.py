@@ -20,12 +20,12 @@ from docrag.index.store import (
     Where,
 )
 from docrag.types import SparseVector
-from tests.index.oracle import DIM, KINDS, Oracle, agree, empty, making_store, number_id, quick_folder, unit_rows
+from tests.index.oracle import DIM, KINDS, Oracle, agree, empty, making_store, number_id, unit_rows
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with quick_folder(tmp_path_factory.mktemp("store")) as folder, making_store(request.param, folder) as store:
+    with making_store(request.param, tmp_path_factory.mktemp("store")) as store:
         yield store
 
 

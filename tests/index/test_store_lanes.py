@@ -29,14 +29,14 @@ from docrag.index.store import (
     visual_schema,
 )
 from docrag.types import SparseVector
-from tests.index.oracle import DIM, KINDS, LANES, Oracle, agree, empty, making_store, number_id, quick_folder, unit_rows
+from tests.index.oracle import DIM, KINDS, LANES, Oracle, agree, empty, making_store, number_id, unit_rows
 
 WIDE = 16  # the dimension of the visual lanes
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with quick_folder(tmp_path_factory.mktemp("store")) as folder, making_store(request.param, folder) as store:
+    with making_store(request.param, tmp_path_factory.mktemp("store")) as store:
         yield store
 
 
@@ -51,7 +51,7 @@ def store(shared: Store) -> Store:
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared_looking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with quick_folder(tmp_path_factory.mktemp("store")) as folder, making_store(request.param, folder) as store:
+    with making_store(request.param, tmp_path_factory.mktemp("store")) as store:
         add_visual(store)
         yield store
 
