@@ -17,7 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Temporary files lie in memory where there is room for them (1 GiB at most): on a disk a new index costs a dozen fsyncs.
+# Temporary files lie in memory where there is room for them (some 1 GiB): on a disk a new index costs a dozen fsyncs.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
