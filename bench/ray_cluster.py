@@ -28,7 +28,13 @@ ONLY_NEEDED = {"include_dashboard": False, "include_log_monitor": False, "no_mon
 _UP_WITHIN_S = 120.0
 # A node that is gone without a word is found out after 3 s, not 15.
 _HEALTH = {"health_check_period_ms": 1000, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3}
-RAY_SETTINGS = {"RAY_idle_worker_killing_time_threshold_ms": "60000", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+RAY_SETTINGS = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # After a second without work a worker ends, and the next task waits 3 s for a new one.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+}
 # What belongs to a node, has nothing to do, or keeps Ray Data's statistics, for all runs.
 _RAYS_OWN = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::IDLE", "ray::_")
 
