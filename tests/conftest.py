@@ -17,11 +17,14 @@ from xdist.scheduler import LoadFileScheduling
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Threads that wait for work by looking for it all the time took a tenth of the CPUs, which the other test process wants.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 # Temporary files lie in memory where there is room for them (some 1 GiB): on a disk a new index costs a dozen fsyncs.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-
 
 # Files that share what takes long to start: a Ray, a server of a model. One process runs all of a group, and starts it once.
 TOGETHER = {
