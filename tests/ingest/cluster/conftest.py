@@ -24,6 +24,7 @@ from docrag.index.lease import LeaseTimes
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
+from tests.ingest import hostile
 from tests.libraries import QUICK
 
 MEMORY_BYTES = 200 * 2**20
@@ -45,6 +46,17 @@ class WaitingEncoder(HashEncoder):
                 raise TimeoutError(f"{self._sign} did not come")
             time.sleep(0.05)
         return super().encode(texts)
+
+
+def write_library(folder: Path) -> None:
+    """Documents of 1 to 40 pages, one of them twice, one with a broken page; an encrypted one and one that is no PDF."""
+    for number in range(10):
+        hostile.text_pdf(folder / f"good {number}.pdf", [f"page {page} of document {number}" for page in range(1, number + 2)])
+    hostile.text_pdf(folder / "long.pdf", [f"the page of number {number}" for number in range(40)])
+    (folder / "twin.pdf").write_bytes((folder / "good 3.pdf").read_bytes())
+    hostile.broken_page_pdf(folder / "broken.pdf")
+    hostile.encrypted_pdf(folder / "locked.pdf", "a secret", "word")
+    (folder / "no.pdf").write_text("this is no PDF")
 
 
 def written(now: Progress) -> int:

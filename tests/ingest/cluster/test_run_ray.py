@@ -1,4 +1,6 @@
-"""An ingest on a real Ray gives what one on this machine gives: into a folder, and into a server by several writers."""
+"""An ingest on a real Ray gives what one on this machine gives: into a server by several writers, and the visual lane.
+
+Into a folder: test_poison."""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from docrag.types import IngestReport
 from tests.ingest import hostile
-from tests.ingest.cluster.conftest import ONE, TIMES, written
+from tests.ingest.cluster.conftest import ONE, TIMES, write_library, written
 from tests.libraries import QUICK, bring, check_sums, cli_command, settings_of
 
 pytestmark = [
@@ -46,21 +48,8 @@ COSINE = 0.9999
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pdfs")
-    for number in range(10):
-        hostile.text_pdf(folder / f"good {number}.pdf", [f"page {page} of document {number}" for page in range(1, number + 2)])
-    hostile.text_pdf(folder / "long.pdf", [f"the page of number {number}" for number in range(40)])
-    (folder / "twin.pdf").write_bytes((folder / "good 3.pdf").read_bytes())
-    hostile.broken_page_pdf(folder / "broken.pdf")
-    hostile.encrypted_pdf(folder / "locked.pdf", "a secret", "word")
-    (folder / "no.pdf").write_text("this is no PDF")
+    write_library(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def here(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, IngestReport]:
-    """The index that a run on this machine makes, and its report."""
-    folder = tmp_path_factory.mktemp("here") / "index"
-    return str(folder), bring(folder, library)
 
 
 def bring_on_ray(
@@ -102,15 +91,6 @@ def check_released() -> None:
     while (free := ray.available_resources().get("CPU")) != 2 and time.monotonic() < until:
         time.sleep(0.2)
     assert free == 2
-
-
-def test_into_a_folder(here: tuple[str, IngestReport], library: Path, tmp_path: Path) -> None:
-    there = str(tmp_path / "index")
-    check_alike(bring_on_ray(there, None, library), here[1])
-    assert compare(here[0], there, COSINE) == []
-    check_verified(there)
-    rerun = bring_on_ray(there, None, library)
-    assert (rerun.documents.ok, rerun.documents.failed, rerun.documents.skipped) == (0, 2, 13)
 
 
 def test_into_a_server_and_again_when_files_have_changed(
