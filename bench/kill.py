@@ -109,7 +109,7 @@ def left_behind(mark: str, within_s: float = GONE_WITHIN_S, but: Sequence[int] =
     until = time.monotonic() + within_s
     while left := [process for process in psutil.process_iter() if process.pid not in but and _mark(process) == mark]:
         if time.monotonic() > until:
-            return [f"process {process.pid} outlived the ingest that started it" for process in left]
+            return [f"process {process.pid} ({_told(process)}) outlived the ingest that started it" for process in left]
         time.sleep(0.1)
     return []
 
@@ -119,6 +119,13 @@ def _mark(process: psutil.Process) -> str | None:
         return process.environ().get(MARK)
     except psutil.Error:  # it ended meanwhile, or is somebody else's
         return None
+
+
+def _told(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:100].strip() or process.name()
+    except psutil.Error:  # it ended after all
+        return "gone by now"
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -126,22 +126,25 @@ class EdgeStore:
     def refresh(self) -> None:
         """Nothing to do: no other process can have opened it."""
 
-    def create_lane(self, schema: LaneSchema) -> None:
-        have = self._lanes["pages"].get(schema.name)
-        check_new_lane(schema, have)
-        if have == schema:
+    def create_lanes(self, *schemas: LaneSchema) -> None:
+        have, wanted = self._lanes["pages"], {schema.name: schema for schema in schemas}
+        for schema in schemas:
+            check_new_lane(schema, have.get(schema.name))
+        if all(have.get(schema.name) == schema for schema in schemas):
             return
-        if have is None:
-            operation = edge.UpdateOperation.create_dense_vector(
-                schema.name, schema.dim or 0, edge.Distance.Dot, MAX_SIM, edge.VectorStorageDatatype.Float16
-            )
-            self._update("pages", operation)
-        self._configure({**self._lanes["pages"], schema.name: schema})
+        for name, schema in wanted.items():
+            if name not in have:
+                operation = edge.UpdateOperation.create_dense_vector(
+                    name, schema.dim or 0, edge.Distance.Dot, MAX_SIM, edge.VectorStorageDatatype.Float16
+                )
+                self._update("pages", operation)
+        self._configure({**have, **wanted})
 
     def _configure(self, lanes: Mapping[str, LaneSchema]) -> None:
         """Load `pages` anew with what `create_dense_vector` has no arguments for, and bring its segments to that state.
 
-        Without the last step Edge would go on writing the new vectors as its default has it, neither cold nor quantized.
+        Without the last step Edge would go on writing the new vectors as its default has it, neither cold nor quantized. It
+        copies what is there: so once for all new lanes.
         """
         path = self._folder / "pages"
         with _translated(path):

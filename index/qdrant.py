@@ -109,11 +109,11 @@ class QdrantStore:
         if location == MEMORY:
             return cls(QdrantClient(MEMORY), "docrag", location)
         server, name = parse_location(location)
-        store = cls(_client(server, CONNECT_TIMEOUT_S), name, server)
+        client = _client(server)
         with translated(server):  # without patience: a wrong address is said at once
-            store._client.info()
-        store._client.close()
-        return cls(_client(server, REQUEST_TIMEOUT_S), name, server)
+            # As `client.info()`, which can't be told how long to wait: the client takes that from the request's parameter.
+            client.http.client.request(type_=models.VersionInfo, method="GET", url="/", params={"timeout": CONNECT_TIMEOUT_S})
+        return cls(client, name, server)
 
     def guard_writes(self, check: Callable[[], None] | None) -> None:
         self._before_write = check
@@ -148,12 +148,14 @@ class QdrantStore:
         if self._where != MEMORY:  # which has one user, and forgets how its lanes are kept
             self._lanes["pages"] = self._ask(lambda: self._stored_lanes("pages"))
 
-    def create_lane(self, schema: LaneSchema) -> None:
+    def create_lanes(self, *schemas: LaneSchema) -> None:
         self.refresh()
-        have = self._lanes["pages"].get(schema.name)
-        check_new_lane(schema, have)
-        if have != schema:
-            self._write(lambda: self._make_lane(schema))
+        have = self._lanes["pages"]
+        for schema in schemas:
+            check_new_lane(schema, have.get(schema.name))
+        for schema in schemas:
+            if have.get(schema.name) != schema:
+                self._write(partial(self._make_lane, schema))
 
     def _make_lane(self, schema: LaneSchema) -> None:
         full = self._full("pages")
@@ -309,10 +311,10 @@ def parse_location(location: str) -> tuple[str, str]:
 _LOCATION_HINT = "write it as http://host:6333/name; the name holds letters, digits, - and _"
 
 
-def _client(server: str, timeout_s: int) -> QdrantClient:
+def _client(server: str) -> QdrantClient:
     key = os.environ.get(API_KEY_VARIABLE) or None
     with warnings.catch_warnings():
         if urlsplit(server).hostname in _LOCAL_HOSTS:  # a key in clear text stays on this machine
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
         verify = server.startswith("https:")  # without TLS there is nothing to verify: certificates are not loaded, 25 ms
-        return QdrantClient(url=server, api_key=key, timeout=timeout_s, check_compatibility=False, verify=verify)
+        return QdrantClient(url=server, api_key=key, timeout=REQUEST_TIMEOUT_S, check_compatibility=False, verify=verify)

@@ -178,10 +178,10 @@ class Store(Protocol):
         """Read the lanes anew: on a server another process may have changed them."""
         ...
 
-    def create_lane(self, schema: LaneSchema) -> None:
-        """Add a dense lane to `pages`, which may hold points; no error where it is there just so.
+    def create_lanes(self, *schemas: LaneSchema) -> None:
+        """Add dense lanes to `pages`, which may hold points; no error where one is there just so.
 
-        Killed half-way, the same call finishes the work. Raises ValueError where a lane of that name has another dimension,
+        Killed half-way, the same call finishes the work. Raises ValueError where a lane of such a name has another dimension,
         EnvironmentFault where the server is too old for it.
         """
         ...

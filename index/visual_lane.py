@@ -108,8 +108,7 @@ class VisualLane(Catalogue):
             self._clear_visual()
         else:
             self.check_visual(fingerprint)
-        for schema in (visual_schema(dim, quantization), visual_pooled_schema(dim, quantization)):
-            self.store.create_lane(schema)
+        self.store.create_lanes(visual_schema(dim, quantization), visual_pooled_schema(dim, quantization))
         lanes = tuple(lane for lane in self.settings.lanes if lane.lane != VISUAL)
         self._put_settings(replace(self.settings, lanes=(*lanes, self.visual or fingerprint), visual_model=model))
 

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from functools import lru_cache, partial
@@ -27,6 +29,8 @@ from docrag.ingest.cluster.stages import Job, WritePages
 from docrag.ingest.cluster.visual_stages import VisualModel
 from docrag.ingest.sources import SourceFile
 from docrag.types import DocumentRef, Failure, PageRef
+
+ENDS_WITHIN_S = 10
 
 
 class RemoteDesk:
@@ -63,11 +67,22 @@ class RemoteDesk:
 @contextlib.contextmanager
 def faults_told(desk: Any) -> Generator[None]:
     """Leave an error of docrag's own at the desk before it ends the run: Ray Data passes on its text alone."""
+    end_for_sure()
     try:
         yield
     except DocragError as error:
         ray.get(desk.note_fault.remote(plain_error(error)))
         raise
+
+
+@lru_cache(maxsize=1)
+def end_for_sure() -> None:
+    """See to it that this worker is gone some seconds after Python's end in it.
+
+    Ray 2.60, taking itself down then, may wait for a lock that it holds itself (the destructor of its publisher posts to the
+    scheduler that is being shut down), and the worker would stay for good, with its memory, when its cluster is long gone.
+    """
+    atexit.register(signal.alarm, ENDS_WITHIN_S)
 
 
 def plain_error(error: DocragError) -> DocragError:

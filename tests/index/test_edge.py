@@ -17,7 +17,7 @@ import pytest
 from docrag.errors import EnvironmentFault, IndexDamaged, IndexLocked
 from docrag.index import edge as edge_module
 from docrag.index.edge import EdgeStore
-from docrag.index.store import LaneQuery, LaneSchema, Point, Quantization, visual_schema
+from docrag.index.store import LaneQuery, LaneSchema, Point, Quantization, visual_pooled_schema, visual_schema
 from docrag.types import SparseVector
 
 LANES = (LaneSchema("passages", 4), LaneSchema("bm25"))
@@ -175,7 +175,7 @@ def test_a_lane_added_later_is_cold_and_quantized_in_the_segment_that_is_written
     """`create_dense_vector` can't say so, and a configuration alone changes nothing of the segments that are there."""
     store = EdgeStore.create(tmp_path, LANES)
     store.upsert("pages", [point(number) for number in range(1, 50)])
-    store.create_lane(visual_schema(8, quantization))
+    store.create_lanes(visual_schema(8, quantization))
     store.update_points(
         "pages", [Point(point(number).id, {}, {"visual": np.ones((9, 8), np.float16)}) for number in range(1, 50)]
     )
@@ -192,7 +192,7 @@ def test_a_lane_that_a_kill_left_half_made_is_finished(tmp_path: Path) -> None:
         from docrag.index import edge as edge_module
         from docrag.index.store import visual_schema
         edge_module.EdgeStore._configure = lambda self, lanes: os.kill(os.getpid(), 9)
-        EdgeStore.open(folder).create_lane(visual_schema(8, "binary"))
+        EdgeStore.open(folder).create_lanes(visual_schema(8, "binary"))
     """
     store = EdgeStore.create(tmp_path, LANES)
     store.upsert("pages", [point(1)])
@@ -202,8 +202,9 @@ def test_a_lane_that_a_kill_left_half_made_is_finished(tmp_path: Path) -> None:
     assert writer.returncode == -signal.SIGKILL
     store = EdgeStore.open(tmp_path)
     assert store.lanes()["visual"] == LaneSchema("visual", 8)
-    store.create_lane(visual_schema(8, "binary"))
-    assert store.lanes()["visual"] == visual_schema(8, "binary")
+    wanted = (visual_schema(8, "binary"), visual_pooled_schema(8, "binary"))
+    store.create_lanes(*wanted)
+    assert tuple(store.lanes()[schema.name] for schema in wanted) == wanted
     store.update_points("pages", [Point(point(1).id, {}, {"visual": np.ones((9, 8), np.float16)})])
     [found] = store.query([LaneQuery("visual", np.ones((1, 8), np.float32), 3)])
     assert [hit.score for hit in found] == [8]

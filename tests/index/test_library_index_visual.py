@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -227,7 +228,8 @@ class Killed(BaseException):
     pass
 
 
-STEPS = ("create_lane", "delete_lane", "upsert", "update_points", "delete_payload_keys")
+# Writes of a store, and within `create_lanes` what makes each lane on a server, and what settles them in the embedded store.
+STEPS = ("_make_lane", "_configure", "delete_lane", "upsert", "update_points", "delete_payload_keys")
 
 
 def killed_at(index: LibraryIndex, monkeypatch: pytest.MonkeyPatch, step: int, work: Callable[[], None]) -> bool:
@@ -245,7 +247,7 @@ def killed_at(index: LibraryIndex, monkeypatch: pytest.MonkeyPatch, step: int, w
         return run
 
     with monkeypatch.context() as patch:
-        for name in STEPS:
+        for name in filter(partial(hasattr, index.store), STEPS):
             patch.setattr(index.store, name, counted(getattr(index.store, name)))
         try:
             work()
@@ -277,7 +279,7 @@ def test_adding_and_removing_are_repeatable_wherever_they_were_killed(world: Any
         if not killed:
             break
         step += 1
-    assert step > 3
+    assert step > 2
 
 
 def test_removing_is_repeatable_wherever_it_was_killed(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

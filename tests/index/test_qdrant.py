@@ -215,7 +215,7 @@ def test_lanes_are_read_back_from_the_server_and_added_with_their_storage(record
     assert store.lanes() == {"passages": LaneSchema("passages", 128), "bm25": LaneSchema("bm25")}
     for quantization in ("none", "binary", "turbo"):
         schema = visual_schema(128, quantization)
-        store.create_lane(schema)
+        store.create_lanes(schema)
         assert store.lanes()["visual"] == schema
         again = QdrantStore.open(recorder.location)
         assert again.lanes() == store.lanes()
@@ -233,7 +233,7 @@ def test_a_server_too_old_to_add_a_lane_says_so(recorder: Recorder) -> None:
     recorder.is_old = True
     store = QdrantStore.open(recorder.location)
     with pytest.raises(EnvironmentFault, match=r"\(version 1.17.1\) can't add a lane to a collection") as caught:
-        store.create_lane(visual_schema(128))
+        store.create_lanes(visual_schema(128))
     assert "upgrade it to 1.18 or later" in caught.value.hint
     assert set(store.lanes()) == {"passages", "bm25"}
     store.close()

@@ -57,7 +57,7 @@ def test_every_call_outlives_a_lost_connection(store: QdrantStore, server: Qdran
     lose()
     store.upsert("pages", [page(1), page(2)])
     lose()
-    store.create_lane(visual_schema(DIM))
+    store.create_lanes(visual_schema(DIM))
     lose()
     store.update_points("pages", [Point(number_id(1), {"visual": 1}, {"visual": np.ones((2, DIM), np.float16)})])
     lose()
@@ -140,7 +140,7 @@ def test_an_index_that_was_deleted_under_a_writer(store: QdrantStore, server: Qd
 
 def test_lanes_that_another_process_changed(store: QdrantStore, server: QdrantStandIn) -> None:
     other = QdrantStore.open(f"{server.url}/library")
-    other.create_lane(visual_schema(DIM))
+    other.create_lanes(visual_schema(DIM))
     looks = [Point(page(1).id, {}, {"visual": np.ones((2, DIM), np.float16)})]
     store.upsert("pages", [page(1)])
     with pytest.raises(ValueError, match="no lane is called 'visual'"):
@@ -149,14 +149,14 @@ def test_lanes_that_another_process_changed(store: QdrantStore, server: QdrantSt
     assert store.lanes() == other.lanes()
     store.update_points("pages", looks)
     with pytest.raises(ValueError, match="lane 'visual' has 8 dimensions, not 9"):
-        store.create_lane(visual_schema(9))
+        store.create_lanes(visual_schema(9))
     other.delete_lane("visual")
     with pytest.raises(IndexFault, match="Not existing vector name error: visual") as caught:
         store.update_points("pages", looks)
     assert "another process" in caught.value.hint
     store.delete_lane("visual")
-    store.create_lane(visual_schema(9))
-    other.create_lane(visual_schema(9))
+    store.create_lanes(visual_schema(9))
+    other.create_lanes(visual_schema(9))
     assert other.lanes() == store.lanes()
     other.close()
 

@@ -64,8 +64,7 @@ def looking(shared_looking: Store) -> Store:
 
 
 def add_visual(store: Store, quantization: Quantization = "none") -> None:
-    store.create_lane(visual_schema(WIDE, quantization))
-    store.create_lane(visual_pooled_schema(WIDE, quantization))
+    store.create_lanes(visual_schema(WIDE, quantization), visual_pooled_schema(WIDE, quantization))
 
 
 def text_points(rng: np.random.Generator, count: int) -> list[Point]:
@@ -287,9 +286,9 @@ def test_as_many_numbers_as_a_point_holds_are_taken(looking: Store) -> None:
 def test_a_lane_that_can_not_be_is_refused(store: Store) -> None:
     add_visual(store)
     with pytest.raises(ValueError, match=r"lane 'visual' has 16 dimensions, not 32: delete it first"):
-        store.create_lane(visual_schema(32))
+        store.create_lanes(visual_schema(32))
     with pytest.raises(ValueError, match="only dense lanes can be added"):
-        store.create_lane(LaneSchema("other"))
+        store.create_lanes(LaneSchema("other"))
     with pytest.raises(ValueError, match="quantization is one of none, binary, turbo, got 'int8'"):
         visual_schema(8, "int8")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="neither quantized nor kept on disk"):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,16 @@ def test_an_encoder_has_its_threads_whether_torch_was_there_before_or_not() -> N
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as Ray sets it
     done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(min(2, len(os.sched_getaffinity(0)))), "3"]
+
+
+def test_a_worker_that_can_not_take_itself_down_ends_all_the_same() -> None:
+    """Ray 2.60 may come to wait for ever in what the C library calls at the end: here that is `pause`."""
+    code = """
+        import ctypes
+        from docrag.ingest.cluster import actors
+        libc = ctypes.CDLL(None)
+        libc.__cxa_atexit(libc.pause, None, None)
+        actors.ENDS_WITHIN_S = 1
+        actors.end_for_sure()
+    """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60).returncode == -signal.SIGALRM
