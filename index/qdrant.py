@@ -153,21 +153,25 @@ class QdrantStore:
         have = self._lanes["pages"]
         for schema in schemas:
             check_new_lane(schema, have.get(schema.name))
-        for schema in schemas:
-            if have.get(schema.name) != schema:
-                self._write(partial(self._make_lane, schema))
+        new = [schema for schema in schemas if have.get(schema.name) != schema]
+        for schema in new:
+            self._write(partial(self._make_lane, schema))
+        if new:
+            self._write(partial(self._configure, new))
 
     def _make_lane(self, schema: LaneSchema) -> None:
-        full = self._full("pages")
         if schema.name not in self._stored_lanes("pages"):
             try:
-                self._client.create_vector_name(full, schema.name, new_vector(schema), wait=True)
+                self._client.create_vector_name(self._full("pages"), schema.name, new_vector(schema), wait=True)
             except UnexpectedResponse as error:
                 raise self._too_old(error) from error
-        # What a new vector can't be given, an existing one can.
-        self._client.update_collection(full, vectors_config={schema.name: settled_vector(schema)})
-        kept = schema if self._where == MEMORY else self._stored_lanes("pages")[schema.name]  # MEMORY forgets the latter
-        self._lanes["pages"][schema.name] = kept
+
+    def _configure(self, lanes: Sequence[LaneSchema]) -> None:
+        """Set what `create_vector_name` has no arguments for; once for all lanes, as the server may write its segments anew."""
+        settled = {lane.name: settled_vector(lane) for lane in lanes}
+        self._client.update_collection(self._full("pages"), vectors_config=settled)
+        kept = {lane.name: lane for lane in lanes} if self._where == MEMORY else self._stored_lanes("pages")  # MEMORY forgets
+        self._lanes["pages"] |= {name: kept[name] for name in settled}
 
     def _too_old(self, error: UnexpectedResponse) -> Exception:
         """The error itself, or what it means where the server does not know the request."""

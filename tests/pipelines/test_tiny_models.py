@@ -101,8 +101,8 @@ def test_the_heatmap_is_drawn_on_the_page(seen: Seen, by_word: bool) -> None:
     drawn = Image.open(io.BytesIO(show_heatmap(index, seen.encoder, content, QUESTION, buffer.getvalue(), by_word)))
     assert drawn.width > 300
     assert drawn.height > 400
-    colours = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
-    assert len(np.unique(colours, axis=0)) > 100
+    colours = drawn.convert("RGB").getcolors(drawn.width * drawn.height)
+    assert len(colours or ()) > 100
 
 
 def test_what_cannot_be_shown_is_said(seen: Seen, tmp_path: Path) -> None:
