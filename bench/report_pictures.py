@@ -6,7 +6,6 @@ docs/demo.png is the first screen of the demo's report, docs/report.png its brow
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from bench.common import CHROMIUM
 from docrag.demo.flow import run_demo
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def take_pictures(report: Path, out: Path) -> list[Path]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": DEMO_HEIGHT}, color_scheme="light")
         page.goto(report.resolve().as_uri())
         page.screenshot(path=out / "demo.png")

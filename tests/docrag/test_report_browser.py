@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.common import CHROMIUM
 from docrag.eval.record import read_run
 from docrag.eval.report.compose import compose
 from docrag.eval.report.pictures import Pictures
@@ -22,7 +22,6 @@ from tests.ingest import hostile
 from tests.libraries import bring
 from tests.report_runs import HOSTILE, fruit_predictions, fruit_questions, fruit_run, question, said, write_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: the report is not tested in a browser")
 PHONE = {"width": 390, "height": 844}
 
