@@ -58,8 +58,8 @@ TEXTS = [
     "How many boats were sold in 2023?",
     "売上高は 3,000 円 — naïve café",
     " ".join(WORDS),
-    " ".join(WORDS * 5),
-    " ".join(WORDS[::-1] * 9),
+    " ".join(WORDS * 4),
+    " ".join(WORDS[::-1] * 7),
 ]
 
 

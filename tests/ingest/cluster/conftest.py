@@ -95,7 +95,16 @@ def ray_of_all() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def on_ray(ray_of_all: Cluster) -> None:
-    connect(ray_of_all)
+    """This process is on it, as one job for several files: what one run's tasks were done by is there for the next one's.
+
+    A server that is away is waited for by its workers no minute, so that a test of that isn't either.
+    """
+
+    def be_impatient() -> None:  # it travels as code: this file loads a second there
+        importlib.import_module("docrag.index.store").RETRY_FOR_S = 1.0
+
+    if not ray.is_initialized() or ray.get_runtime_context().gcs_address != ray_of_all.address:
+        connect(ray_of_all, runtime_env={"worker_process_setup_hook": be_impatient})
 
 
 @pytest.fixture(scope="module")
