@@ -5,24 +5,20 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import ray
-from numpy.typing import NDArray
 from ray.cluster_utils import Cluster
 
 from bench.ray_cluster import ONLY_NEEDED, RAY_SETTINGS
 from docrag.index.lease import LeaseTimes
 from docrag.ingest.totals import Progress
-from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
 from tests.ingest import hostile
 from tests.libraries import QUICK
@@ -30,22 +26,6 @@ from tests.libraries import QUICK
 MEMORY_BYTES = 200 * 2**20
 TIMES = LeaseTimes(beat_s=0.2, ttl_s=1.0, settle_s=0.2)
 ONE = replace(QUICK, workers=1)  # each reader's process takes seconds to start
-
-
-class WaitingEncoder(HashEncoder):
-    """Encodes two batches of pages, and the third when there is a file `sign`: till then a run can't be done."""
-
-    def __init__(self, sign: Path) -> None:
-        self._sign, self._batches = sign, 0
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        self._batches += 1
-        until = time.monotonic() + 120
-        while self._batches > 2 and not self._sign.exists():
-            if time.monotonic() > until:
-                raise TimeoutError(f"{self._sign} did not come")
-            time.sleep(0.05)
-        return super().encode(texts)
 
 
 def write_library(folder: Path) -> None:
@@ -95,16 +75,9 @@ def ray_of_all() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def on_ray(ray_of_all: Cluster) -> None:
-    """This process is on it, as one job for several files: what one run's tasks were done by is there for the next one's.
-
-    A server that is away is waited for by its workers no minute, so that a test of that isn't either.
-    """
-
-    def be_impatient() -> None:  # it travels as code: this file loads a second there
-        importlib.import_module("docrag.index.store").RETRY_FOR_S = 1.0
-
+    """This process is on it, as one job for several files: what did one run's tasks is there for the next one's."""
     if not ray.is_initialized() or ray.get_runtime_context().gcs_address != ray_of_all.address:
-        connect(ray_of_all, runtime_env={"worker_process_setup_hook": be_impatient})
+        connect(ray_of_all)
 
 
 @pytest.fixture(scope="module")

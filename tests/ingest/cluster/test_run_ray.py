@@ -181,12 +181,11 @@ def test_the_visual_lane(
     assert [(stage.name, stage.waiting) for stage in last.stages] == [("draw", 0), ("look", 0), ("store", 0)]
 
 
-def broken_encoder() -> HashEncoder:
-    raise ModelFault("the model is not there", "get it")
-
-
 def test_errors_come_out_as_docrags_own(library: Path, server: QdrantStandIn, tmp_path: Path) -> None:
     from docrag.ingest.run_ray import ingest_on_ray
+
+    def broken_encoder() -> HashEncoder:  # it travels as code: a worker takes seconds to load this file
+        raise ModelFault("the model is not there", "get it")
 
     there = str(tmp_path / "index")
     with LibraryIndex.create(there, settings_of(ONE)) as index:

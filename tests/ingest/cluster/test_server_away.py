@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
+from ray.cluster_utils import Cluster
 
 from bench.tiny_pdfs import write_pdfs
 from docrag.errors import EnvironmentFault
@@ -18,16 +22,26 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import ONE, WaitingEncoder
+from tests.ingest.cluster.conftest import ONE, connect
+from tests.ingest.cluster.waiting import WaitingEncoder
 from tests.libraries import check_sums, settings_of
 
-pytestmark = [
-    pytest.mark.usefixtures("on_ray"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray sets its own old settings
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")  # Ray sets its own old settings
 DOCUMENTS, PAGES = 40, 8
 
 
+@pytest.fixture
+def on_impatient_ray(ray_of_all: Cluster) -> Iterator[None]:
+    def be_impatient() -> None:  # in each worker: a server that is away is waited for no minute, so that the test isn't either
+        importlib.import_module("docrag.index.store").RETRY_FOR_S = 1.0
+
+    # It travels as code, for this file takes seconds to load; and each worker that has it starts a second later.
+    connect(ray_of_all, runtime_env={"worker_process_setup_hook": be_impatient})
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("on_impatient_ray")
 def test_a_run_that_its_server_left_is_taken_up_where_it_was(tmp_path: Path) -> None:
     from docrag.ingest.run_ray import ingest_on_ray
 

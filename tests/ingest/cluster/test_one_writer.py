@@ -24,7 +24,8 @@ from docrag.ingest.run_local import Encoders, ingest
 from docrag.ingest.totals import Progress
 from docrag.testing import HashEncoder
 from docrag.testing.qdrant_server import QdrantStandIn
-from tests.ingest.cluster.conftest import ONE, TIMES, WaitingEncoder, written
+from tests.ingest.cluster.conftest import ONE, TIMES, written
+from tests.ingest.cluster.waiting import WaitingEncoder
 from tests.libraries import settings_of
 
 pytestmark = [
