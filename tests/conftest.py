@@ -6,7 +6,7 @@ import gc
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,15 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def served(tiny_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of a real OpenAI-compatible server that serves that model."""
+def serving(tiny_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """A real OpenAI-compatible server of that model, which is starting: for files whose first tests do without it."""
     from tests.serving import transformers_serve
 
-    with transformers_serve(tiny_vlm, tmp_path_factory.mktemp("server")) as url:
-        yield url
+    with transformers_serve(tiny_vlm, tmp_path_factory.mktemp("server")) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="session")
+def served(serving: Callable[[], str]) -> str:
+    """Its base URL, once it serves."""
+    return serving()

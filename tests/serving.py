@@ -22,8 +22,11 @@ START_S = 120.0
 
 
 @contextmanager
-def transformers_serve(folder: Path, scratch: Path) -> Generator[str]:
-    """Serve the model in `folder`; gives the base URL. Asks no hub: its cache is an empty folder under `scratch`."""
+def transformers_serve(folder: Path, scratch: Path) -> Generator[Callable[[], str]]:
+    """Serve the model in `folder`; gives what waits until that is so, which takes 15 s, and returns the base URL.
+
+    Asks no hub: its cache is an empty folder under `scratch`.
+    """
     port = free_port()
     (scratch / "hub").mkdir(parents=True, exist_ok=True)
     env = {
@@ -38,8 +41,7 @@ def transformers_serve(folder: Path, scratch: Path) -> Generator[str]:
     with (scratch / "server.log").open("wb") as log:
         server = subprocess.Popen([*command, "--dtype", "float32"], env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait(server, f"http://127.0.0.1:{port}/health", scratch / "server.log")
-        yield f"http://127.0.0.1:{port}/v1"
+        yield lambda: _wait(server, f"http://127.0.0.1:{port}", scratch / "server.log")
     finally:
         server.kill()
         server.wait()
@@ -53,14 +55,14 @@ def serve_stand_in(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], 
     return process, process.stdout.readline().strip()
 
 
-def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> str:
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if server.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
+            with urllib.request.urlopen(f"{address}/health", timeout=5):
+                return f"{address}/v1"
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')[-2000:]}")

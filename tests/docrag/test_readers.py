@@ -23,7 +23,7 @@ from docrag.types import NOT_ANSWERABLE, Answer, Citation, Reading
 from tests.ingest import hostile
 from tests.serving import Reply, chat_reply, error_reply, free_port, stream_reply, told_server
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "serving")
 QUESTION = "How many boats were sold in 2023?"
 SAID = {
     "reasoning": "Page 2 says it.",
@@ -96,76 +96,6 @@ def run(
 def texts_and_images(request: dict[str, Any]) -> list[str]:
     """What a server was sent of the user's message: texts as they are, "image" for each image."""
     return [block["text"] if block["type"] == "text" else "image" for block in request["messages"][1]["content"]]
-
-
-# --- the real server, and the same model in this process ---
-
-
-@pytest.fixture
-def evaluated(
-    run: Any, served: str, tiny_vlm: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, dict[str, Any]]]:
-    """`docrag eval` into `tmp_path / "run"`, the real server's model reading: exit code and summary."""
-    monkeypatch.setenv("DOCRAG_MAX_ANSWER_TOKENS", "8")
-
-    def evaluate_with(*more: object) -> tuple[int, dict[str, Any]]:
-        reader = ("--reader", f"openai:{tiny_vlm}", "--base-url", served, "--budget", "2k")
-        asked = ("eval", "mmlongbench-doc", "--data", data, "--out", tmp_path / "run", *reader, *more, "--json")
-        exit_code, output, _ = run(*asked)
-        return exit_code, json.loads(output)
-
-    return evaluate_with
-
-
-def test_forty_questions_through_a_real_server(evaluated: Any, tmp_path: Path) -> None:
-    exit_code, summary = evaluated()
-    assert (exit_code, summary["questions"], summary["scored"], summary["accuracy"]) == (1, 40, 40, 0.0)
-    assert summary["config"]["settings"]["budget_tokens"] == 2048
-    predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
-    assert {(one.answer, one.outcome, one.why) for one in predictions} == {
-        ("Fail to answer", "failed", "it was cut off at 8 tokens")
-    }
-    assert all(one.usage["images"] >= 1 and one.usage["output_tokens"] == 8 for one in predictions)
-    assert summary["usage"]["calls"] == 40
-    assert summary["usage"]["input_tokens"] == sum(one.usage["input_tokens"] for one in predictions)
-    assert summary["cost"] is None
-
-
-def test_failed_readings_are_asked_again_and_fail_again(evaluated: Any, tmp_path: Path) -> None:
-    exit_code, summary = evaluated("--limit", 4)
-    assert (exit_code, summary["scored"], summary["usage"]["calls"]) == (1, 4, 4)
-    before = (tmp_path / "run" / "scores.json").read_bytes()
-    assert evaluated("--limit", 4, "--resume")[0] == exit_code
-    assert (tmp_path / "run" / "scores.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("where", ["server", "here"])
-def test_a_full_ask(run: Any, served: str, tiny_vlm: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    monkeypatch.setenv("DOCRAG_MAX_ANSWER_TOKENS", "8")
-    monkeypatch.setenv("DOCRAG_DEVICE", "cpu")
-    reader = ("--reader", f"openai:{tiny_vlm}", "--base-url", served) if where == "server" else ("--reader", f"hf:{tiny_vlm}")
-    exit_code, output, _ = run("ask", QUESTION, *reader, "--budget", "8k", "--json")
-    told = json.loads(output)
-    assert (exit_code, told["outcome"], told["answer"], told["citations"]) == (1, "failed", "Fail to answer", [])
-    assert told["trace"]["failed"] == "it was cut off at 8 tokens"
-    assert told["context"]["tokens"] < told["context"]["budget"] == 8192
-    images = [part for part in told["context"]["parts"] if part["kind"] == "image"]
-    assert told["usage"]["images"] == len(images) >= 3
-    assert told["usage"]["output_tokens"] == 8
-    assert all(part["image_size_px"] and part["why"] for part in images)
-    if where == "here":  # its tokenizer is at hand, so that all is counted as the model does
-        assert told["trace"]["prompt_tokens"] == pytest.approx(told["usage"]["input_tokens"], rel=0.02)
-
-
-def test_forty_questions_through_a_local_model(data: Path, index: Path, tiny_vlm: Path, tmp_path: Path) -> None:
-    reader = {"reader": f"hf:{tiny_vlm}", "device": "cpu", "budget_tokens": 3_600, "max_answer_tokens": 8}
-    with hashed(index, **reader) as library:
-        summary = evaluate(library, data, tmp_path / "run", BenchmarkOptions())
-    assert (summary.scores.questions, summary.scores.accuracy, summary.usage["calls"]) == (40, 0.0, 40)
-    assert summary.usage["images"] >= 40
-    predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
-    assert {one.outcome for one in predictions} == {"failed"}
-    assert all(one.usage["input_tokens"] <= 3_600 for one in predictions)
 
 
 # --- a server that says what it is told to ---
@@ -414,3 +344,73 @@ def test_an_empty_library_asks_nobody(empty: Library) -> None:
     answer = empty.ask(QUESTION, reader=reader)
     assert (answer.outcome, answer.trace["abstained"]) == ("not_answerable", "there is no page to read")
     assert reader.contexts == []
+
+
+# --- the real server, and the same model in this process: last, for it takes a while to start ---
+
+
+@pytest.fixture
+def evaluated(
+    run: Any, served: str, tiny_vlm: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """`docrag eval` into `tmp_path / "run"`, the real server's model reading: exit code and summary."""
+    monkeypatch.setenv("DOCRAG_MAX_ANSWER_TOKENS", "8")
+
+    def evaluate_with(*more: object) -> tuple[int, dict[str, Any]]:
+        reader = ("--reader", f"openai:{tiny_vlm}", "--base-url", served, "--budget", "2k")
+        asked = ("eval", "mmlongbench-doc", "--data", data, "--out", tmp_path / "run", *reader, *more, "--json")
+        exit_code, output, _ = run(*asked)
+        return exit_code, json.loads(output)
+
+    return evaluate_with
+
+
+def test_forty_questions_through_a_real_server(evaluated: Any, tmp_path: Path) -> None:
+    exit_code, summary = evaluated()
+    assert (exit_code, summary["questions"], summary["scored"], summary["accuracy"]) == (1, 40, 40, 0.0)
+    assert summary["config"]["settings"]["budget_tokens"] == 2048
+    predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
+    assert {(one.answer, one.outcome, one.why) for one in predictions} == {
+        ("Fail to answer", "failed", "it was cut off at 8 tokens")
+    }
+    assert all(one.usage["images"] >= 1 and one.usage["output_tokens"] == 8 for one in predictions)
+    assert summary["usage"]["calls"] == 40
+    assert summary["usage"]["input_tokens"] == sum(one.usage["input_tokens"] for one in predictions)
+    assert summary["cost"] is None
+
+
+def test_failed_readings_are_asked_again_and_fail_again(evaluated: Any, tmp_path: Path) -> None:
+    exit_code, summary = evaluated("--limit", 4)
+    assert (exit_code, summary["scored"], summary["usage"]["calls"]) == (1, 4, 4)
+    before = (tmp_path / "run" / "scores.json").read_bytes()
+    assert evaluated("--limit", 4, "--resume")[0] == exit_code
+    assert (tmp_path / "run" / "scores.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("where", ["server", "here"])
+def test_a_full_ask(run: Any, served: str, tiny_vlm: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("DOCRAG_MAX_ANSWER_TOKENS", "8")
+    monkeypatch.setenv("DOCRAG_DEVICE", "cpu")
+    reader = ("--reader", f"openai:{tiny_vlm}", "--base-url", served) if where == "server" else ("--reader", f"hf:{tiny_vlm}")
+    exit_code, output, _ = run("ask", QUESTION, *reader, "--budget", "8k", "--json")
+    told = json.loads(output)
+    assert (exit_code, told["outcome"], told["answer"], told["citations"]) == (1, "failed", "Fail to answer", [])
+    assert told["trace"]["failed"] == "it was cut off at 8 tokens"
+    assert told["context"]["tokens"] < told["context"]["budget"] == 8192
+    images = [part for part in told["context"]["parts"] if part["kind"] == "image"]
+    assert told["usage"]["images"] == len(images) >= 3
+    assert told["usage"]["output_tokens"] == 8
+    assert all(part["image_size_px"] and part["why"] for part in images)
+    if where == "here":  # its tokenizer is at hand, so that all is counted as the model does
+        assert told["trace"]["prompt_tokens"] == pytest.approx(told["usage"]["input_tokens"], rel=0.02)
+
+
+def test_forty_questions_through_a_local_model(data: Path, index: Path, tiny_vlm: Path, tmp_path: Path) -> None:
+    reader = {"reader": f"hf:{tiny_vlm}", "device": "cpu", "budget_tokens": 3_600, "max_answer_tokens": 8}
+    with hashed(index, **reader) as library:
+        summary = evaluate(library, data, tmp_path / "run", BenchmarkOptions())
+    assert (summary.scores.questions, summary.scores.accuracy, summary.usage["calls"]) == (40, 0.0, 40)
+    assert summary.usage["images"] >= 40
+    predictions = read_predictions(tmp_path / "run" / "predictions.jsonl")
+    assert {one.outcome for one in predictions} == {"failed"}
+    assert all(one.usage["input_tokens"] <= 3_600 for one in predictions)
