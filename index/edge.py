@@ -46,10 +46,10 @@ from docrag.index.store import (
     StoredPoint,
     Where,
     batches_by_bytes,
-    check_new_lane,
     check_point,
     check_query,
     count_numbers,
+    new_lanes,
 )
 from docrag.index.ties import settle_ties
 
@@ -127,18 +127,16 @@ class EdgeStore:
         """Nothing to do: no other process can have opened it."""
 
     def create_lanes(self, *schemas: LaneSchema) -> None:
-        have, wanted = self._lanes["pages"], {schema.name: schema for schema in schemas}
-        for schema in schemas:
-            check_new_lane(schema, have.get(schema.name))
-        if all(have.get(schema.name) == schema for schema in schemas):
-            return
-        for name, schema in wanted.items():
-            if name not in have:
+        have = self._lanes["pages"]
+        new = new_lanes(schemas, have)
+        for schema in new:
+            if schema.name not in have:
                 operation = edge.UpdateOperation.create_dense_vector(
-                    name, schema.dim or 0, edge.Distance.Dot, MAX_SIM, edge.VectorStorageDatatype.Float16
+                    schema.name, schema.dim or 0, edge.Distance.Dot, MAX_SIM, edge.VectorStorageDatatype.Float16
                 )
                 self._update("pages", operation)
-        self._configure({**have, **wanted})
+        if new:
+            self._configure({**have, **{schema.name: schema for schema in new}})
 
     def _configure(self, lanes: Mapping[str, LaneSchema]) -> None:
         """Load `pages` anew with what `create_dense_vector` has no arguments for, and bring its segments to that state.

@@ -48,9 +48,9 @@ from docrag.index.store import (
     StoredPoint,
     Where,
     batches_by_bytes,
-    check_new_lane,
     check_point,
     check_query,
+    new_lanes,
 )
 from docrag.index.ties import settle_ties
 
@@ -150,10 +150,7 @@ class QdrantStore:
 
     def create_lanes(self, *schemas: LaneSchema) -> None:
         self.refresh()
-        have = self._lanes["pages"]
-        for schema in schemas:
-            check_new_lane(schema, have.get(schema.name))
-        new = [schema for schema in schemas if have.get(schema.name) != schema]
+        new = new_lanes(schemas, self._lanes["pages"])
         for schema in new:
             self._write(partial(self._make_lane, schema))
         if new:

@@ -274,12 +274,18 @@ def _check_vector(lane: LaneSchema, vector: Vector) -> None:
         raise ValueError(f"a vector of lane {lane.name!r} holds NaN or infinity")
 
 
-def check_new_lane(schema: LaneSchema, have: LaneSchema | None) -> None:
-    """Raise ValueError unless `schema` is a dense lane that can be added where `have` is now."""
-    if schema.dim is None:
-        raise ValueError(f"only dense lanes can be added, got the sparse lane {schema.name!r}")
-    if have is not None and have.dim != schema.dim:
-        raise ValueError(f"lane {schema.name!r} has {have.dim} dimensions, not {schema.dim}: delete it first")
+def new_lanes(schemas: Iterable[LaneSchema], lanes: Mapping[str, LaneSchema]) -> list[LaneSchema]:
+    """Those of `schemas` that are not just so among `lanes`. Raises ValueError unless all are dense lanes that can be added."""
+    new: list[LaneSchema] = []
+    for schema in schemas:
+        have = lanes.get(schema.name)
+        if schema.dim is None:
+            raise ValueError(f"only dense lanes can be added, got the sparse lane {schema.name!r}")
+        if have is not None and have.dim != schema.dim:
+            raise ValueError(f"lane {schema.name!r} has {have.dim} dimensions, not {schema.dim}: delete it first")
+        if have != schema:
+            new.append(schema)
+    return new
 
 
 def to_lists(vectors: Array) -> list[list[float]]:
