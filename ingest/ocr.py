@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
@@ -33,16 +34,26 @@ def check_tesseract(lang: str) -> None:
     """Raise EnvironmentFault where Tesseract is missing, UsageError where it lacks a language of `lang` ("eng", "deu+fra")."""
     if not tesseract_available():
         raise EnvironmentFault("Tesseract is not installed, and OCR was asked for", _INSTALL)
-    import pytesseract
-
-    installed = set(pytesseract.get_languages())
+    installed = installed_languages()
     missing = [name for name in lang.split("+") if name not in installed]
     if missing:
         packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
-        names = ", ".join(sorted(installed - {"osd"}))
         raise UsageError(
-            f"Tesseract has no language {', '.join(missing)}; installed are {names}", f"Debian: apt-get install {packages}"
+            f"Tesseract has no language {', '.join(missing)}; installed are {', '.join(installed)}",
+            f"Debian: apt-get install {packages}",
         )
+
+
+def installed_languages() -> list[str]:
+    """What the program `tesseract`, which is to be found, can read. Raises EnvironmentFault where it does not run."""
+    # Not by pytesseract, which loads pandas: 0.8 s of each command, most of which read no scan.
+    try:
+        told = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, errors="replace", check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise EnvironmentFault(f"Tesseract does not work: {said.strip().splitlines()[0]}", _INSTALL) from error
+    names = (line.strip() for line in told.stdout.splitlines())
+    return sorted(name for name in names if name and name != "osd" and ":" not in name)  # the first line is a heading
 
 
 def read_image(image: Image, region: Box, lang: str, timeout_s: int) -> list[Word]:

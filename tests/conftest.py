@@ -28,7 +28,7 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30 and not os.sta
 
 # Files that share what takes long to start: a Ray, a server of a model. One process runs all of a group, and starts it once.
 TOGETHER = {
-    "ray": tuple(f"ingest/cluster/test_{name}.py" for name in ("command", "one_writer", "run_ray", "server_away")),
+    "ray": tuple(f"ingest/cluster/test_{name}.py" for name in ("command", "one_writer", "preflight", "run_ray", "server_away")),
     "served": ("docrag/test_readers.py", "eval/test_extract_model.py", "pipelines/test_chat_reader.py"),
 }
 _GROUPS = {f"tests/{file}": group for group, files in TOGETHER.items() for file in files}

@@ -21,6 +21,7 @@ from docrag.doctor.check import Check
 from docrag.errors import UsageError
 from docrag.index.encoders import choose_precision
 from docrag.index.location import is_folder
+from docrag.ingest.ocr import installed_languages
 
 HUB_TIMEOUT_S = 3.0
 _HUB = "https://huggingface.co"
@@ -174,7 +175,7 @@ def check_tesseract() -> Iterator[Check]:
     import pytesseract
 
     version = str(pytesseract.get_tesseract_version()).splitlines()[0]
-    languages = sorted(set(pytesseract.get_languages()) - {"osd"})
+    languages = installed_languages()
     lacking = [name for name in _config().lang.split("+") if name not in languages]
     told = f"{version}, languages: {', '.join(languages) or 'none'}"
     if lacking:

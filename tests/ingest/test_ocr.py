@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -43,3 +44,19 @@ def test_missing_tesseract(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EnvironmentFault, match="not installed") as caught:
         check_tesseract("eng")
     assert "apt-get install tesseract-ocr" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("#!/bin/sh\necho no tessdata >&2\nexit 1\n", "no tessdata"),
+        ("#!/bin/sh\nexit 139\n", "exit status 139"),
+        ("#!/no/sh\n", "No such"),
+    ],
+)
+def test_a_tesseract_that_does_not_work(program: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tesseract").write_text(program)
+    (tmp_path / "tesseract").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match=f"Tesseract does not work: .*{said}"):
+        check_tesseract("eng")

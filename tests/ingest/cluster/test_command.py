@@ -26,7 +26,7 @@ from tests.libraries import QUICK
 SECRET = "a-key-that-nobody-may-read"
 LOOK = """
 import os, sys, ray
-from docrag.ingest.run_ray import connected
+from docrag.ingest.cluster.connection import connected
 with connected(sys.argv[1]) as is_elsewhere:
     print(is_elsewhere, ray.get(ray.remote(lambda: os.environ.get("AWS_SECRET_ACCESS_KEY")).remote()))
 """

@@ -91,7 +91,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     environment = {"PYTHONPATH": os.pathsep.join([str(before), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
 
     def ingest(index: str, *options: str) -> dict[str, Any]:
-        command = python("bench.ray_driver", files, "--index", folder / index, "--workers", "2", *options)
+        command = python("bench.ray_driver", files, "--index", folder / index, "--workers", "1", *options)
         return output_of(command, environment, allowed=(1,))
 
     local = ingest("local", "--here")
