@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Generator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,21 @@ def main(control_fd: int, temp_folder: str, idle_s: float) -> None:
 
 
 def _preload() -> None:
-    for name in _NOT_NEEDED:
-        sys.modules[name] = None  # type: ignore[assignment]  # the import system's own way to say "not to be had"
-    try:
+    with only_what_is_needed():
         for name in _PRELOADED:
             importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def only_what_is_needed() -> Generator[None]:
+    """For the import of PDF libraries, where no other thread imports anything: they load no models that docrag does not ask."""
+    hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # the import system's own way to say "not to be had"
+    try:
+        yield
     finally:
-        for name in _NOT_NEEDED:
+        for name in hidden:
             del sys.modules[name]
 
 

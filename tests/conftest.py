@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tests import lean_pymupdf  # noqa: F401
+
 # A shell starts what runs in its background deaf to Ctrl-C, and so would be the programs that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,13 +47,14 @@ class Together(LoadFileScheduling):
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collecting loads half a million objects of libraries. No garbage is looked for till then, nor among them after that:
-    it took a fifth of the time of collecting, and a tenth of the tests'."""
+    it took a fifth of the time of collecting, and a tenth of the tests'. What gets old later is only looked at on request."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(2_000, 10, 1_000)
         gc.enable()
 
 

@@ -13,6 +13,7 @@ from docrag.demo.opening import make_opening
 from docrag.demo.questions import SHOWCASE, DemoQuestion, write_questions
 from docrag.errors import EnvironmentFault, UsageError
 from docrag.eval.summary import Summary
+from docrag.ingest.guard_child import only_what_is_needed
 from docrag.report import write_library_report
 from docrag.types import Answer, IngestReport
 
@@ -34,7 +35,8 @@ def run_demo(out: Path, say: Callable[[str], None]) -> DemoResult:
 
     Raises UsageError where `out` holds other things, EnvironmentFault where it can't be written.
     """
-    from docrag.demo.library import DOCUMENTS, make_library
+    with only_what_is_needed():  # 1.7 s of CPU less
+        from docrag.demo.library import DOCUMENTS, make_library
 
     try:
         _clear(out)

@@ -5,4 +5,4 @@ from __future__ import annotations
 import multiprocessing
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["pymupdf", "tests.index.oracle", "tests.index.writers"])
+FORKED.set_forkserver_preload(["tests.lean_pymupdf", "tests.index.oracle", "tests.index.writers"])
