@@ -77,7 +77,7 @@ def _preload() -> None:
 
 @contextlib.contextmanager
 def only_what_is_needed() -> Generator[None]:
-    """For the import of PDF libraries, where no other thread imports anything: they load no models that docrag does not ask."""
+    """While PDF libraries are imported, and nothing else in any thread: keep from them what they would load for nothing."""
     hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # the import system's own way to say "not to be had"
