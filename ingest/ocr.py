@@ -35,13 +35,16 @@ def check_tesseract(lang: str) -> None:
     if not tesseract_available():
         raise EnvironmentFault("Tesseract is not installed, and OCR was asked for", _INSTALL)
     installed = installed_languages()
-    missing = [name for name in lang.split("+") if name not in installed]
+    missing, advice = missing_languages(lang, installed)
     if missing:
-        packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
-        raise UsageError(
-            f"Tesseract has no language {', '.join(missing)}; installed are {', '.join(installed)}",
-            f"Debian: apt-get install {packages}",
-        )
+        raise UsageError(f"Tesseract has no language {', '.join(missing)}; installed are {', '.join(installed)}", advice)
+
+
+def missing_languages(lang: str, installed: Sequence[str]) -> tuple[list[str], str]:
+    """Those of `lang` ("deu+fra") that are not installed, and how to get them."""
+    missing = [name for name in lang.split("+") if name not in installed]
+    packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
+    return missing, f"Debian: apt-get install {packages}"
 
 
 def installed_languages() -> list[str]:

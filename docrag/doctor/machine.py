@@ -21,7 +21,7 @@ from docrag.doctor.check import Check
 from docrag.errors import UsageError
 from docrag.index.encoders import choose_precision
 from docrag.index.location import is_folder
-from docrag.ingest.ocr import installed_languages
+from docrag.ingest.ocr import installed_languages, missing_languages, tesseract_available
 
 HUB_TIMEOUT_S = 3.0
 _HUB = "https://huggingface.co"
@@ -168,7 +168,7 @@ def check_gpu() -> Iterator[Check]:
 
 def check_tesseract() -> Iterator[Check]:
     """Whether scanned pages can be read, in the language that is set."""
-    if shutil.which("tesseract") is None:
+    if not tesseract_available():
         advice = "install it (Debian: apt-get install tesseract-ocr), or go on: scanned pages are counted as unread"
         yield Check("tesseract", "warning", "not installed: scanned pages can't be read", advice)
         return
@@ -176,13 +176,10 @@ def check_tesseract() -> Iterator[Check]:
 
     version = str(pytesseract.get_tesseract_version()).splitlines()[0]
     languages = installed_languages()
-    lacking = [name for name in _config().lang.split("+") if name not in languages]
+    lacking, advice = missing_languages(_config().lang, languages)
     told = f"{version}, languages: {', '.join(languages) or 'none'}"
     if lacking:
-        packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in lacking)
-        yield Check(
-            "tesseract", "wrong", f"{told}; not {', '.join(lacking)}, which is set", f"Debian: apt-get install {packages}"
-        )
+        yield Check("tesseract", "wrong", f"{told}; not {', '.join(lacking)}, which is set", advice)
     else:
         yield Check("tesseract", "ok", told)
 
